@@ -1,0 +1,1 @@
+"""Runnable examples: an authorization server, and an MCP server that trusts it."""
