@@ -5,12 +5,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 60
@@ -33,7 +31,7 @@ def reserved_port() -> Iterator[int]:
 
 
 @contextmanager
-def serve(command: list[str], port: int, log: Path, env: Mapping[str, str] | None = None) -> Iterator[str]:
+def serve(command: list[str], port: int, log: Path, env: dict[str, str] | None = None) -> Iterator[str]:
     """Runs a command that serves HTTP on the port, and gives its base URL when it answers."""
     url = f"http://127.0.0.1:{port}"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FLASK_")} | (env or {})
@@ -44,8 +42,11 @@ def serve(command: list[str], port: int, log: Path, env: Mapping[str, str] | Non
     logs[url] = log
     try:
         if not answers(port, process):
-            pytest.fail(f"{' '.join(command)} did not start:\n{last_lines(log)}")
+            raise RuntimeError(f"{command} did not start.")
         yield url
+    except Exception as error:
+        error.add_note(f"Log of {url}:\n{last_lines(log)}")
+        raise
     finally:
         del logs[url]
         process.terminate()
