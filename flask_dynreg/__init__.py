@@ -1,0 +1,37 @@
+"""OAuth 2.0 Dynamic Client Registration (RFC 7591, RFC 7592) for Flask apps on Authlib."""
+
+from flask_dynreg.access.doors import Principal
+from flask_dynreg.errors import ConfigurationError
+from flask_dynreg.extension import DynamicRegistration
+from flask_dynreg.operations.migrations import include_object
+from flask_dynreg.protocol.endpoints import ConfigurationEndpoint, RegistrationEndpoint
+from flask_dynreg.protocol.resource import ProtectedResource
+from flask_dynreg.registrar import Withdrawal
+from flask_dynreg.registry.models import (
+    ClientEventMixin,
+    InitialAccessTokenMixin,
+    Models,
+    RegisteredClientMixin,
+    define_models,
+)
+from flask_dynreg.signals import client_deleted, client_registered, client_updated, registration_refused
+
+__all__ = [
+    "ClientEventMixin",
+    "ConfigurationEndpoint",
+    "ConfigurationError",
+    "DynamicRegistration",
+    "InitialAccessTokenMixin",
+    "Models",
+    "Principal",
+    "ProtectedResource",
+    "RegisteredClientMixin",
+    "RegistrationEndpoint",
+    "Withdrawal",
+    "client_deleted",
+    "client_registered",
+    "client_updated",
+    "define_models",
+    "include_object",
+    "registration_refused",
+]

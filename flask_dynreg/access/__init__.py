@@ -1,0 +1,1 @@
+"""Through which door a client may come in."""

@@ -1,0 +1,201 @@
+"""Every `DYNREG_` key, declared once: name, default, meaning and check."""
+
+import copy
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from typing import Any
+
+from flask_dynreg.errors import ConfigurationError
+from flask_dynreg.server_metadata import checked_server_metadata
+
+Check = Callable[[Any], str | None]
+"""Says what would be right, or None if the value is."""
+
+PREFIX = "DYNREG_"
+DOORS = ("open", "initial_access_token")
+OPERATIONS = ("read", "update", "delete")
+
+_HOST = r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?"
+# These editors hand the URI to the extension that its authority names. Their own extensions run commands.
+_EXTENSION = r"(?!vscode\.|ms-vscode)[a-z0-9][a-z0-9-]*\.[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?"
+PRIVATE_SCHEMES = {
+    "cursor": _EXTENSION,
+    "vscode": _EXTENSION,
+    "vscode-insiders": _EXTENSION,
+    "vscodium": _EXTENSION,
+    "windsurf": _EXTENSION,
+    "claude": _HOST,
+    "jetbrains": _HOST,
+    "oc": _HOST,
+    "grokbot": _HOST,
+}
+
+
+def _strings(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
+
+
+def list_of(*choices: str) -> Check:
+    def check(value: Any) -> str | None:
+        if _strings(value) and set(value) <= set(choices) and len(set(value)) == len(value):
+            return None
+        return f"must be a list, in JSON {json.dumps(list(choices))} or some of it"
+
+    return check
+
+
+def list_of_strings(value: Any) -> str | None:
+    return None if _strings(value) else 'must be a list of strings, in JSON ["..."]'
+
+
+def one_of(*choices: str) -> Check:
+    return lambda value: None if value in choices else f"must be one of {', '.join(choices)}"
+
+
+def boolean(value: Any) -> str | None:
+    return None if isinstance(value, bool) else "must be true or false"
+
+
+def whole_number(least: int) -> Check:
+    def check(value: Any) -> str | None:
+        right = isinstance(value, int) and not isinstance(value, bool) and value >= least
+        return None if right else f"must be a whole number, {least} or more"
+
+    return check
+
+
+def url_prefix(value: Any) -> str | None:
+    right = isinstance(value, str) and re.fullmatch(r"(?:/[A-Za-z0-9._~-]+)*", value)
+    return None if right else "must be empty or a path such as /oauth2, without a slash at its end"
+
+
+def origins(value: Any) -> str | None:
+    if value == "*" or (_strings(value) and all(re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s*]+", item) for item in value)):
+        return None
+    return 'must be "*" or a list of origins, in JSON ["https://app.example"]'
+
+
+def scheme_patterns(value: Any) -> str | None:
+    right = isinstance(value, Mapping) and all(isinstance(item, str) for pair in value.items() for item in pair)
+    if not right or not all(re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme) for scheme in value):
+        return "must map schemes in small letters to regular expressions of their authority"
+    for pattern in value.values():
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            return f"has a regular expression that does not compile: {error}"
+    return None
+
+
+def fernet_keys(value: Any) -> str | None:
+    right = _strings(value) and all(re.fullmatch(r"[A-Za-z0-9_-]{43}=", item) for item in value)
+    return None if right else "must be a list of keys as cryptography.fernet.Fernet.generate_key() makes them"
+
+
+def server_metadata(value: Any) -> str | None:
+    return None if isinstance(value, Mapping) else 'must be a JSON object of RFC 8414, at least {"issuer": "https://..."}'
+
+
+def key(default: Any, meaning: str, check: Check) -> Any:
+    return field(metadata={"default": default, "meaning": meaning, "check": check})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the `DYNREG_` keys of one app say: checked, copied, never changed.
+
+    Raises ConfigurationError, naming the key, when a value is wrong or a `DYNREG_` key does not exist.
+    """
+
+    access: tuple[str, ...] = key(
+        ["initial_access_token"],
+        "The doors that are open to a client that registers: `open` for everybody, `initial_access_token` for who holds "
+        "a token. `[]` closes registration: 404, and no `registration_endpoint` in discovery.",
+        list_of(*DOORS),
+    )
+    server_metadata: Mapping[str, Any] = key(
+        None,
+        "What the authorization server is and can do, in the names of RFC 8414: the one truth against which "
+        "registrations are checked and that discovery publishes. `issuer` is required.",
+        server_metadata,
+    )
+    url_prefix: str = key("/oauth2", "The path below which the endpoints are.", url_prefix)
+    discovery: bool = key(
+        True,
+        "Serve the RFC 8414 document. `false` for an app that has its own: it merges `dynreg.server_metadata()`.",
+        boolean,
+    )
+    openid_discovery: bool = key(
+        False, "Serve the same document at the addresses of OpenID Connect Discovery as well.", boolean
+    )
+    default_scopes: tuple[str, ...] = key(
+        [], "Scopes that every client gets; some of `scopes_supported`.", list_of_strings
+    )
+    unsupported: str = key(
+        "narrow",
+        "Grant types and response types that the server does not support are taken away (`narrow`) or refused (`reject`).",
+        one_of("narrow", "reject"),
+    )
+    application_type: str = key(
+        "lenient",
+        "Whether a stated `application_type` narrows the redirect URIs as OpenID Connect says (`strict`).",
+        one_of("lenient", "strict"),
+    )
+    private_schemes: Mapping[str, str] = key(
+        PRIVATE_SCHEMES,
+        "Private-use URI schemes without a period that may stand in redirect URIs, each with a regular expression for "
+        "the authority (what stands between `//` and the next `/`).",
+        scheme_patterns,
+    )
+    secret_keys: tuple[str, ...] = key(
+        [],
+        "Fernet keys, the newest first. With them client secrets are kept encrypted instead of as digests: needed for "
+        "`client_secret_jwt`, and for answers to reads that repeat the secret.",
+        fernet_keys,
+    )
+    client_secret_lifetime: int = key(
+        0, "How long a client secret is good, in seconds; 0 for ever.", whole_number(0)
+    )
+    management: tuple[str, ...] = key(
+        list(OPERATIONS),
+        "What a client may do at its client configuration endpoint (RFC 7592). `[]` turns it off.",
+        list_of(*OPERATIONS),
+    )
+    cors_origins: str | tuple[str, ...] = key(
+        "*", "Origins whose scripts may call the endpoints: `*` or a list; `[]` for none.", origins
+    )
+    max_request_bytes: int = key(65536, "The size of the largest request body, in bytes.", whole_number(1024))
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Settings":
+        names = {PREFIX + setting.name.upper(): setting for setting in fields(cls)}
+        for name in config:
+            if name.startswith(PREFIX) and name not in names:
+                near = get_close_matches(name, names, 1)
+                raise ConfigurationError(f"{name} is not a setting" + (f"; is {near[0]} meant?" if near else "."))
+        values = {}
+        for name, setting in names.items():
+            value = copy.deepcopy(config.get(name, setting.metadata["default"]))
+            if fault := setting.metadata["check"](value):
+                raise ConfigurationError(f"{name} {fault}.")
+            values[setting.name] = tuple(value) if isinstance(value, list) else value
+        try:
+            values["server_metadata"] = checked_server_metadata(values["server_metadata"], discovery=values["discovery"])
+        except ValueError as fault:
+            raise ConfigurationError(f"{PREFIX}SERVER_METADATA: {fault}") from None
+        settings = cls(**values)
+        settings._check_together()
+        return settings
+
+    def _check_together(self) -> None:
+        supported = self.server_metadata.get("scopes_supported", ())
+        if not set(self.default_scopes) <= set(supported):
+            raise ConfigurationError("DYNREG_DEFAULT_SCOPES must be some of scopes_supported in DYNREG_SERVER_METADATA.")
+        methods = self.server_metadata["token_endpoint_auth_methods_supported"]
+        if "client_secret_jwt" in methods and not self.secret_keys:
+            raise ConfigurationError(
+                "DYNREG_SECRET_KEYS must hold a key: client_secret_jwt in DYNREG_SERVER_METADATA needs secrets that can be read."
+            )

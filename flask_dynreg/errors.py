@@ -1,0 +1,109 @@
+"""The error answers of the RFCs, and the one error that stops a start."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from authlib.oauth2 import OAuth2Error
+from authlib.oauth2.rfc6749 import InvalidRequestError
+from authlib.oauth2.rfc6750 import InvalidTokenError
+from authlib.oauth2.rfc7591 import InvalidClientMetadataError, InvalidRedirectURIError
+
+REALM = "client registration"
+
+Headers = list[tuple[str, str]]
+
+
+class ConfigurationError(Exception):
+    """A `DYNREG_` key, or what a host passes to the extension, is wrong. The message names it and says what would be right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with client metadata: where (a JSON pointer, RFC 6901), what would be right, and who says so."""
+
+    pointer: str
+    description: str
+    section: str
+
+    @property
+    def member(self) -> str:
+        """The name of the member; empty for the whole document."""
+        return self.pointer.removeprefix("/").partition("/")[0].replace("~1", "/").replace("~0", "~")
+
+
+class RefusedMetadataError(OAuth2Error):
+    """RFC 7591 section 3.2.2, with all that is wrong: `error_description` tells the first, `errors` lists every one."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        first = problems[0]
+        super().__init__(f"{first.member}: {first.description}" if first.member else first.description)
+        self.problems = tuple(problems)
+
+    def __call__(self, uri: str | None = None) -> tuple[int, dict[str, object], Headers]:
+        status, body, headers = super().__call__(uri)
+        body["errors"] = [
+            {"pointer": problem.pointer, "description": problem.description, "section": problem.section}
+            for problem in self.problems
+        ]
+        return status, body, headers
+
+
+class RefusedClientMetadataError(RefusedMetadataError, InvalidClientMetadataError):
+    """`invalid_client_metadata`"""
+
+
+class RefusedRedirectURIError(RefusedMetadataError, InvalidRedirectURIError):
+    """`invalid_redirect_uri`"""
+
+
+def refusal(problems: Sequence[Problem]) -> RefusedMetadataError:
+    """The error for these problems, of which there is at least one; what is wrong with `redirect_uris` comes first."""
+    ordered = sorted(problems, key=lambda problem: problem.member != "redirect_uris")
+    if ordered[0].member == "redirect_uris":
+        return RefusedRedirectURIError(ordered)
+    return RefusedClientMetadataError(ordered)
+
+
+class MissingTokenError(OAuth2Error):
+    """No token where one is needed. RFC 6750 section 3.1: a request that knew of no token is told no error code."""
+
+    error = "invalid_token"
+    status_code = 401
+
+    def get_headers(self) -> Headers:
+        return [*super().get_headers(), ("WWW-Authenticate", f'Bearer realm="{REALM}"')]
+
+
+class UnknownTokenError(InvalidTokenError):
+    """One answer for a token that is wrong, used up, over, another client's, or of a client that is gone."""
+
+    def __init__(self) -> None:
+        super().__init__("The token is not good here.", realm=REALM)
+
+
+class MalformedTokenError(InvalidRequestError):
+    """RFC 6750 section 3.1: a token that is sent in a way that is not allowed, or more than one."""
+
+    def get_headers(self) -> Headers:
+        return [*super().get_headers(), ("WWW-Authenticate", f'Bearer realm="{REALM}", error="invalid_request"')]
+
+
+class ForbiddenError(OAuth2Error):
+    """RFC 7592 section 2: the client is known, but may not do this."""
+
+    error = "access_denied"
+    description = "The client may not do this."
+    status_code = 403
+
+
+class TemporarilyUnavailableError(OAuth2Error):
+    """The store cannot be reached or is too busy: nothing was changed, and trying again later is right."""
+
+    error = "temporarily_unavailable"
+    description = "The server cannot do this right now. Try again later."
+    status_code = 503
+    retry_after = 5
+    """seconds"""
+
+    def get_headers(self) -> Headers:
+        return [*super().get_headers(), ("Retry-After", str(self.retry_after))]

@@ -1,0 +1,130 @@
+"""DynamicRegistration: puts the rooms together for an app."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from flask import Blueprint, Flask, current_app
+
+from flask_dynreg.config import Settings
+from flask_dynreg.errors import ConfigurationError
+from flask_dynreg.operations import cli
+from flask_dynreg.protocol import discovery, views
+from flask_dynreg.protocol.addresses import Addresses
+from flask_dynreg.protocol.endpoints import ConfigurationEndpoint, RegistrationEndpoint, RegistrationServer
+from flask_dynreg.registrar import ClientColumns, Registrar, Withdrawal
+from flask_dynreg.registry.credentials import Clock
+from flask_dynreg.registry.models import Models, RegisteredClientMixin, define_models
+
+WithdrawalHook = Callable[[Withdrawal], None]
+
+
+class DynamicRegistration:
+    """OAuth 2.0 Dynamic Client Registration for Flask apps that are authorization servers.
+
+        db = SQLAlchemy()
+        dynreg = DynamicRegistration(db)
+
+        def create_app():
+            app = Flask(__name__)
+            app.config["DYNREG_SERVER_METADATA"] = {"issuer": "https://as.example", ...}
+            db.init_app(app)
+            dynreg.init_app(app)
+            server.init_app(app, query_client=dynreg.query_client, save_token=...)
+
+    `db` is Flask-SQLAlchemy's `SQLAlchemy`, or anything else with a `session` and a `metadata`. `models` are the host's own
+    (`Models`, or `define_models` with its client model); without them the default ones are made. `registration_endpoint` and
+    `configuration_endpoint` are subclasses of the two endpoints. `client_columns(metadata, principal)` gives values for a host's
+    own columns of a new client, by name. `clock()` gives seconds since the epoch.
+
+    Nothing of an app is kept here: one object may serve several apps.
+    """
+
+    def __init__(
+        self,
+        db: Any,
+        *,
+        models: Models | None = None,
+        registration_endpoint: type[RegistrationEndpoint] = RegistrationEndpoint,
+        configuration_endpoint: type[ConfigurationEndpoint] = ConfigurationEndpoint,
+        client_columns: ClientColumns | None = None,
+        clock: Clock = time.time,
+    ) -> None:
+        self._db = db
+        self._models = models
+        self._registration_endpoint = registration_endpoint
+        self._configuration_endpoint = configuration_endpoint
+        self._client_columns = client_columns
+        self._clock = clock
+        self._withdrawal_hooks: list[WithdrawalHook] = []
+        self.blueprint: Blueprint = views.create_blueprint()
+        """Where the endpoints are, before any app has it: for `before_request`, or a rate limit of the host's."""
+
+    def on_withdrawal(self, hook: WithdrawalHook) -> WithdrawalHook:
+        """Registers what ends the codes and tokens of a client that was deleted, or that gave something up.
+
+        The hook gets a `Withdrawal`. It runs in the transaction of the deletion or update, and must not commit: what it raises undoes
+        all. It counts for the apps that are set up after it was registered.
+        """
+        self._withdrawal_hooks.append(hook)
+        return hook
+
+    def init_app(self, app: Flask, models: Models | None = None) -> None:
+        """Checks the settings and adds the endpoints. `models` is for models that are defined in a module that imports `db`.
+
+        Raises ConfigurationError, naming the `DYNREG_` key that is wrong.
+        """
+        settings = Settings.from_config(app.config)
+        chosen = models or self._models or define_models(self._db)
+        registrar = Registrar(
+            app,
+            settings,
+            self._db,
+            chosen,
+            withdrawal_hooks=tuple(self._withdrawal_hooks),
+            client_columns=self._client_columns,
+            clock=self._clock,
+        )
+        addresses = Addresses(registrar.issuer, settings.url_prefix, app.config["APPLICATION_ROOT"])
+        server = RegistrationServer(registrar, addresses, self._registration_endpoint, self._configuration_endpoint)
+        views.install(app, self.blueprint, server)
+        if settings.discovery:
+            discovery.install(app, registrar, addresses)
+        elif settings.openid_discovery:
+            raise ConfigurationError("DYNREG_OPENID_DISCOVERY needs DYNREG_DISCOVERY.")
+        app.extensions["dynreg"] = registrar
+        app.cli.add_command(cli.group)
+
+    @property
+    def registrar(self) -> Registrar:
+        """The use cases without HTTP, for the current app."""
+        registrar: Registrar = current_app.extensions["dynreg"]
+        return registrar
+
+    @property
+    def models(self) -> Models:
+        """The models of the current app."""
+        return self.registrar.models
+
+    def query_client(self, client_id: str | None) -> RegisteredClientMixin | None:
+        """The registered client with this id, or None: the `query_client` of Authlib's `AuthorizationServer`.
+
+        Raises TemporarilyUnavailableError, an OAuth2Error with status 503, when the database cannot be asked.
+        """
+        return self.registrar.query_client(client_id)
+
+    def server_metadata(self) -> dict[str, Any]:
+        """The document of RFC 8414, for a host that serves its own (`DYNREG_DISCOVERY = False`) and merges this."""
+        server: RegistrationServer = current_app.extensions[views.SERVER]
+        return discovery.document(server.registrar, server.addresses)
+
+    def issue_initial_access_token(
+        self, *, label: str | None = None, expires_in: int | None = None, uses: int | None = None
+    ) -> str:
+        """A new initial access token (RFC 7591 section 3), good for `expires_in` seconds and `uses` registrations; None: no limit.
+
+        Takes part in the transaction of the session: the caller commits. Raises ValueError for a number below 1.
+        """
+        if any(number is not None and number < 1 for number in (expires_in, uses)):
+            raise ValueError("expires_in and uses must be 1 or more.")
+        return self.registrar.tokens.issue(label, expires_in, uses)

@@ -1,0 +1,26 @@
+"""The commands: `flask dynreg`."""
+
+import click
+from flask import current_app
+from flask.cli import AppGroup, with_appcontext
+
+from flask_dynreg.operations import migrations
+from flask_dynreg.registrar import Registrar
+
+group = AppGroup("dynreg", help="Dynamic client registration.")
+group.add_command(migrations.db)
+
+
+@group.command("issue-token")
+@click.option("--label", help="What it is for; shown to operators only.")
+@click.option("--expires-in", type=click.IntRange(min=1), help="How long it is good, in seconds; for ever by default.")
+@click.option("--uses", type=click.IntRange(min=1), help="How many clients it may register; any number by default.")
+@with_appcontext
+def issue_token(label: str | None, expires_in: int | None, uses: int | None) -> None:
+    """Issue an initial access token. It is printed once; only its digest is kept."""
+    registrar: Registrar = current_app.extensions["dynreg"]
+    if "initial_access_token" not in registrar.settings.access:
+        raise click.ClickException("DYNREG_ACCESS does not have initial_access_token: nobody could use the token.")
+    token = registrar.tokens.issue(label, expires_in, uses)
+    registrar.sessions.session.commit()
+    click.echo(token)

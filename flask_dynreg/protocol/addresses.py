@@ -1,0 +1,32 @@
+"""The absolute URLs that clients are told: from the configured issuer, never from the Host of a request."""
+
+from urllib.parse import quote, urlsplit
+
+from flask import has_request_context, request
+
+
+class Addresses:
+    """`application_root` stands in for SCRIPT_NAME where there is no request."""
+
+    def __init__(self, issuer: str, url_prefix: str, application_root: str) -> None:
+        parts = urlsplit(issuer)
+        self._origin = f"{parts.scheme}://{parts.netloc}"
+        self._url_prefix = url_prefix
+        self._application_root = application_root.rstrip("/")
+
+    @property
+    def base(self) -> str:
+        root = request.script_root if has_request_context() else self._application_root
+        return self._origin + root + self._url_prefix
+
+    @property
+    def registration(self) -> str:
+        return f"{self.base}/register"
+
+    def client_configuration(self, client_id: str) -> str:
+        return f"{self.base}/clients/{quote(client_id, safe='')}"
+
+
+def well_known(identifier: str, name: str) -> str:
+    """Where a document about an issuer or a resource lies: between host and path (RFC 8414 and RFC 9728 section 3.1)."""
+    return f"/.well-known/{name}{urlsplit(identifier).path.rstrip('/')}"

@@ -1,0 +1,52 @@
+"""What clients read before they register: the document of RFC 8414, and of OpenID Connect Discovery on request."""
+
+import json
+from typing import Any
+
+from flask import Blueprint, Flask, Response, request
+from urllib.parse import urlsplit
+
+from flask_dynreg.protocol import responses
+from flask_dynreg.protocol.addresses import Addresses, well_known
+from flask_dynreg.protocol.routes import add_route, answer, answer_errors
+from flask_dynreg.registrar import Registrar
+
+NAME = "dynreg_discovery"
+MAX_AGE = 300
+"""How long a document may be kept by who asked, in seconds."""
+
+
+def document(registrar: Registrar, addresses: Addresses) -> dict[str, Any]:
+    """The server metadata; `registration_endpoint` is in it exactly when a door is open."""
+    metadata = dict(registrar.settings.server_metadata)
+    if not registrar.doors.are_closed:
+        metadata["registration_endpoint"] = addresses.registration
+    return metadata
+
+
+def serve_document(text: str, origins: str | tuple[str, ...]) -> Response:
+    """A public document, with CORS, for GET and HEAD."""
+    headers = [("Content-Type", "application/json"), ("Cache-Control", f"public, max-age={MAX_AGE}")]
+    methods = ["GET", "HEAD"]
+    response = answer(methods, lambda: Response(text, 200, headers))
+    return responses.allow_origin(request, response, origins, methods)
+
+
+def install(app: Flask, registrar: Registrar, addresses: Addresses) -> None:
+    """Raises ConfigurationError if the app has such paths already."""
+    blueprint = Blueprint(NAME, __name__)
+    origins = registrar.settings.cors_origins
+
+    def view() -> Response:
+        return serve_document(json.dumps(document(registrar, addresses)), origins)
+
+    issuer = registrar.issuer
+    paths = {well_known(issuer, "oauth-authorization-server"): "DYNREG_DISCOVERY"}
+    if registrar.settings.openid_discovery:
+        # OpenID Connect Discovery appends where RFC 8414 section 3.1 inserts; without a path both are the same.
+        paths[well_known(issuer, "openid-configuration")] = "DYNREG_OPENID_DISCOVERY"
+        paths[f"{urlsplit(issuer).path.rstrip('/')}/.well-known/openid-configuration"] = "DYNREG_OPENID_DISCOVERY"
+    for number, (path, setting) in enumerate(paths.items()):
+        add_route(blueprint, path, f"document_{number}", view, setting)
+    answer_errors(blueprint)
+    app.register_blueprint(blueprint)

@@ -1,0 +1,184 @@
+"""Authlib's two endpoints with their hooks filled in. A host may subclass them, and gives the class to the extension."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from authlib.integrations.flask_oauth2 import AuthorizationServer
+from authlib.oauth2 import OAuth2Error
+from authlib.oauth2.rfc6749 import InvalidRequestError
+from authlib.oauth2.rfc7591 import ClientRegistrationEndpoint
+from authlib.oauth2.rfc7592 import ClientConfigurationEndpoint
+from flask import Response
+from flask import request as flask_request
+from werkzeug.exceptions import HTTPException
+
+from flask_dynreg.access.doors import Principal
+from flask_dynreg.errors import ForbiddenError, MissingTokenError, Problem, RefusedMetadataError, refusal
+from flask_dynreg.metadata.check import CheckedMetadata
+from flask_dynreg.protocol import responses
+from flask_dynreg.protocol.addresses import Addresses
+from flask_dynreg.protocol.requests import RegistrationRequest
+from flask_dynreg.protocol.transactions import in_one_transaction
+from flask_dynreg.registrar import ClientInformation, Registered, Registrar
+from flask_dynreg.registry.clients import ClientRecord
+
+_UPDATE = "RFC 7592 section 2.2"
+
+
+class RegistrationEndpoint(ClientRegistrationEndpoint):
+    """The client registration endpoint (RFC 7591 section 3). The steps are Authlib's, in Authlib's order."""
+
+    server: "RegistrationServer"
+
+    def authenticate_token(self, request: RegistrationRequest) -> Principal:
+        return self.server.registrar.doors.admit(request.bearer_token)
+
+    def extract_client_metadata(self, request: RegistrationRequest) -> dict[str, Any]:
+        request.checked = self.server.registrar.check(request.payload.data)
+        return request.checked.metadata
+
+    def generate_client_info(self, request: RegistrationRequest) -> ClientInformation:
+        return self.server.registrar.new_client_information(request.checked.metadata["token_endpoint_auth_method"])
+
+    def save_client(
+        self, client_info: ClientInformation, client_metadata: dict[str, Any], request: RegistrationRequest
+    ) -> Registered:
+        return self.server.registrar.register(client_info, request.checked, request.credential)
+
+    def generate_client_registration_info(self, client: Registered, request: RegistrationRequest) -> dict[str, str]:
+        return self.server.registration_information(client.client.client_id, client.registration_access_token)
+
+
+class ConfigurationEndpoint(ClientConfigurationEndpoint):
+    """The client configuration endpoint (RFC 7592 section 2). Authlib's hooks, but a flow that tells strangers nothing:
+
+    a token that is wrong, another client's, or a client's that is gone are answered alike, and before anything else.
+    """
+
+    server: "RegistrationServer"
+
+    def create_configuration_response(self, request: RegistrationRequest) -> tuple[int, Any, responses.Headers]:
+        request.credential = self.authenticate_token(request)
+        client = request.client = self.authenticate_client(request)
+        if not self.check_permission(client, request):
+            raise ForbiddenError()
+        if request.method == "PUT":
+            return self.create_update_client_response(client, request)
+        if request.method == "DELETE":
+            return self.create_delete_client_response(client, request)
+        return self.create_read_client_response(client, request)
+
+    def authenticate_token(self, request: RegistrationRequest) -> str:
+        token = request.bearer_token
+        if token is None:
+            raise MissingTokenError("Managing a client needs its registration access token.")
+        return token
+
+    def authenticate_client(self, request: RegistrationRequest) -> ClientRecord:
+        return self.server.registrar.authenticate(request.client_id, request.credential)
+
+    def check_permission(self, client: ClientRecord, request: RegistrationRequest) -> bool:
+        """Whether the client may do this with its registration: 403 if not (RFC 7592 section 2). For a host to override."""
+        return True
+
+    def create_read_client_response(
+        self, client: ClientRecord, request: RegistrationRequest
+    ) -> tuple[int, dict[str, Any], responses.Headers]:
+        return self._answer(client, request, self.server.registrar.information(client))
+
+    def create_update_client_response(
+        self, client: ClientRecord, request: RegistrationRequest
+    ) -> tuple[int, dict[str, Any], responses.Headers]:
+        sent = request.payload.data
+        problems = list(self._update_problems(sent, client, request))
+        try:
+            request.checked = self.server.registrar.check(sent)
+        except RefusedMetadataError as error:
+            raise refusal([*problems, *error.problems]) from None
+        if problems:
+            raise refusal(problems)
+        return self._answer(client, request, self.update_client(client, request.checked, request))
+
+    def _update_problems(
+        self, sent: Mapping[str, Any], client: ClientRecord, request: RegistrationRequest
+    ) -> list[Problem]:
+        problems = []
+        if sent.get("client_id") != client.client_id:
+            problems.append(Problem("/client_id", "must be there, and be the id of this client.", _UPDATE))
+        secret = sent.get("client_secret")
+        if secret not in (None, "") and not self._is_secret(secret, client):
+            problems.append(Problem("/client_secret", "must be the secret of this client, or absent.", _UPDATE))
+        own = self.server.registration_information(client.client_id, request.credential) | {
+            "client_id_issued_at": client.client_id_issued_at,
+            "client_secret_expires_at": client.client_secret_expires_at,
+        }
+        for name, value in own.items():
+            # A client may send back the answer that it got; anything else would be a wish.
+            if name in sent and not (type(sent[name]) is type(value) and sent[name] == value):
+                problems.append(Problem(f"/{name}", "must be absent: the server alone sets it.", _UPDATE))
+        return problems
+
+    def _is_secret(self, secret: object, client: ClientRecord) -> bool:
+        return self.server.registrar.credentials.matches(client.client_secret, secret)
+
+    def update_client(
+        self, client: ClientRecord, client_metadata: CheckedMetadata, request: RegistrationRequest
+    ) -> ClientInformation:
+        return self.server.registrar.update(client, client_metadata)
+
+    def create_delete_client_response(
+        self, client: ClientRecord, request: RegistrationRequest
+    ) -> tuple[int, str, responses.Headers]:
+        self.delete_client(client, request)
+        return 204, "", [("Cache-Control", "no-store"), ("Pragma", "no-cache")]
+
+    def delete_client(self, client: ClientRecord, request: RegistrationRequest) -> None:
+        self.server.registrar.delete(client)
+
+    def _answer(
+        self, client: ClientRecord, request: RegistrationRequest, information: ClientInformation
+    ) -> tuple[int, dict[str, Any], responses.Headers]:
+        registration = self.server.registration_information(client.client_id, request.credential)
+        return 200, {**client.client_metadata, **information, **registration}, responses.JSON_HEADERS
+
+
+class RegistrationServer(AuthorizationServer):
+    """The private server of one app, through which its two endpoints answer: a shared one would mix two apps' settings."""
+
+    def __init__(
+        self,
+        registrar: Registrar,
+        addresses: Addresses,
+        registration_endpoint: type[RegistrationEndpoint],
+        configuration_endpoint: type[ConfigurationEndpoint],
+    ) -> None:
+        super().__init__()
+        self.registrar = registrar
+        self.addresses = addresses
+        self.register_endpoint(registration_endpoint)
+        self.register_endpoint(configuration_endpoint)
+
+    def create_json_request(self, request: object) -> RegistrationRequest:
+        return RegistrationRequest(flask_request, self.registrar.settings.max_request_bytes)
+
+    def create_endpoint_response(self, name: str, request: object = None) -> Response:
+        """The one place that turns an error into OAuth JSON, and the one that commits."""
+        endpoint, ours = self._endpoints[name][0], self.create_json_request(request)
+        try:
+            status, body, headers = in_one_transaction(self.registrar.sessions, lambda: endpoint(ours))
+        except OAuth2Error as error:
+            if isinstance(error, RefusedMetadataError | InvalidRequestError):
+                self.registrar.refused(error, (flask_request.view_args or {}).get("client_id"))
+            return responses.oauth_error(error)
+        except HTTPException as error:
+            return responses.http_error(error)
+        return responses.json_response(status, body, headers) if body else responses.no_content(headers)
+
+    def registration_information(self, client_id: str, registration_access_token: str) -> dict[str, str]:
+        """RFC 7592 section 3; empty where clients cannot manage themselves."""
+        if not self.registrar.settings.management:
+            return {}
+        return {
+            "registration_client_uri": self.addresses.client_configuration(client_id),
+            "registration_access_token": registration_access_token,
+        }

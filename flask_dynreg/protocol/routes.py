@@ -1,0 +1,55 @@
+"""Routes that see every method, so that each answer, 405 included, is ours: OAuth JSON, with CORS."""
+
+from collections.abc import Callable
+
+from flask import Blueprint, Flask, Response, request
+from flask.blueprints import BlueprintSetupState
+from werkzeug.exceptions import HTTPException
+
+from flask_dynreg.errors import ConfigurationError
+from flask_dynreg.protocol import responses
+
+View = Callable[..., Response]
+
+
+def add_route(blueprint: Blueprint, path: str, name: str, view: View, setting: str) -> None:
+    """Adds a route for every method below the prefix at which an app registers the blueprint.
+
+    When that happens, raises ConfigurationError if the app has a rule for the path; `setting` is the key to name.
+    """
+
+    def add(state: BlueprintSetupState) -> None:
+        rule = (state.url_prefix or "") + path
+        refuse_taken(state.app, rule, setting)
+        endpoint = f"{blueprint.name}.{name}"
+        state.app.view_functions[endpoint] = view
+        state.app.url_map.add(state.app.url_rule_class(rule, endpoint=endpoint, merge_slashes=False))
+
+    blueprint.record(add)
+
+
+def refuse_taken(app: Flask, path: str, setting: str) -> None:
+    for rule in app.url_map.iter_rules():
+        if rule.rule == path:
+            raise ConfigurationError(f"{setting}: the app has a rule for {path} already (endpoint {rule.endpoint}).")
+
+
+def answer(methods: list[str], view: Callable[[], Response]) -> Response:
+    """The view's answer to one of these methods; 204 to a preflight or any other OPTIONS; 405 to the rest."""
+    if request.method in methods:
+        return view()
+    methods = [*methods, "OPTIONS"]
+    if request.method == "OPTIONS":
+        return responses.no_content([("Allow", ", ".join(methods))])
+    return responses.method_not_allowed(methods)
+
+
+def answer_errors(blueprint: Blueprint) -> None:
+    """What goes wrong outside of a view, in a host's `before_request` say, is OAuth JSON as well."""
+    blueprint.register_error_handler(HTTPException, responses.http_error)
+
+
+def exempt_from_csrf(app: Flask, blueprint: Blueprint) -> None:
+    """Nothing here is authenticated by a cookie, and no client could send Flask-WTF's token."""
+    if csrf := app.extensions.get("csrf"):
+        csrf.exempt(blueprint)

@@ -1,0 +1,61 @@
+"""One request that writes, one commit. What the database asks to be tried again is; what cannot be done is a 503."""
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy.exc import DBAPIError, TimeoutError
+
+from flask_dynreg.errors import TemporarilyUnavailableError
+from flask_dynreg.registrar import RaceLostError
+from flask_dynreg.registry.sessions import Sessions
+
+ATTEMPTS = 10
+
+logger = logging.getLogger("flask_dynreg")
+Answer = TypeVar("Answer")
+
+# Serialization failure and deadlock (PostgreSQL), deadlock and lock wait timeout (MySQL, MariaDB).
+_AGAIN_STATES = frozenset({"40001", "40P01"})
+_AGAIN_NUMBERS = frozenset({1020, 1205, 1213})
+
+
+def in_one_transaction(sessions: Sessions, operation: Callable[[], Answer]) -> Answer:
+    """What the operation gives, once it is committed.
+
+    An operation that finds a session in which the host has begun something neither rolls back nor tries again. Raises
+    TemporarilyUnavailableError, and what the operation raises.
+    """
+    ours = sessions.is_untouched
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            answer = operation()
+            if not sessions.is_untouched:
+                sessions.session.commit()
+            return answer
+        except RaceLostError as error:
+            _roll_back(sessions, ours)
+            if not ours or attempt == ATTEMPTS:
+                raise TemporarilyUnavailableError() from error
+        except (DBAPIError, TimeoutError) as error:
+            _roll_back(sessions, ours)
+            if not ours or attempt == ATTEMPTS or not asks_to_try_again(error):
+                # The text of a database's error holds values: only its kind is told.
+                logger.error("The database could not do it: %s", type(error).__name__)
+                raise TemporarilyUnavailableError() from error
+        except Exception:
+            _roll_back(sessions, ours)
+            raise
+    raise AssertionError("unreachable")
+
+
+def _roll_back(sessions: Sessions, ours: bool) -> None:
+    if ours and not sessions.is_untouched:
+        sessions.session.rollback()
+
+
+def asks_to_try_again(error: Exception) -> bool:
+    original = getattr(error, "orig", None)
+    state = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
+    first = original.args[0] if isinstance(original, Exception) and original.args else None
+    return state in _AGAIN_STATES or first in _AGAIN_NUMBERS or "database is locked" in str(first)

@@ -1,0 +1,90 @@
+"""The blueprint: `POST /register` and `GET|PUT|DELETE /clients/<client_id>`."""
+
+from urllib.parse import urlsplit
+
+from authlib.common.security import is_secure_transport
+from flask import Blueprint, Flask, Response, current_app, request
+
+from flask_dynreg.errors import ConfigurationError
+from flask_dynreg.protocol import responses
+from flask_dynreg.protocol.endpoints import ConfigurationEndpoint, RegistrationEndpoint, RegistrationServer
+from flask_dynreg.protocol.routes import add_route, answer, answer_errors, exempt_from_csrf
+from flask_dynreg.registrar import Registrar
+from flask_dynreg.server_metadata import is_loopback
+from flask_dynreg.signals import logger
+
+NAME = "dynreg"
+SERVER = "dynreg.server"
+
+_METHODS = {"read": ["GET", "HEAD"], "update": ["PUT"], "delete": ["DELETE"]}
+
+
+def registration_methods(registrar: Registrar) -> list[str]:
+    return [] if registrar.doors.are_closed else ["POST"]
+
+
+def configuration_methods(registrar: Registrar) -> list[str]:
+    return [method for operation in registrar.settings.management for method in _METHODS[operation]]
+
+
+def _respond(methods: list[str], server: RegistrationServer, name: str) -> Response:
+    if not methods:
+        return responses.not_found()
+    if request.method != "OPTIONS" and _is_insecure(server.registrar.issuer):
+        return responses.insecure_transport()
+    return answer(methods, lambda: server.create_endpoint_response(name))
+
+
+def _is_insecure(issuer: str) -> bool:
+    """RFC 7591 section 5: TLS. Behind a proxy the app must be told of it (ProxyFix), as Authlib's endpoints need it too."""
+    if is_secure_transport(f"{request.scheme}://") or not issuer.startswith("https:"):
+        return False
+    if is_loopback(urlsplit(f"//{request.host}").hostname or ""):
+        return False
+    logger.warning("Refused: a request by plain http. Does TLS end at a proxy? Then the app needs ProxyFix.")
+    return True
+
+
+def register() -> Response:
+    server: RegistrationServer = current_app.extensions[SERVER]
+    return _respond(registration_methods(server.registrar), server, RegistrationEndpoint.ENDPOINT_NAME)
+
+
+def configure(client_id: str) -> Response:
+    server: RegistrationServer = current_app.extensions[SERVER]
+    return _respond(configuration_methods(server.registrar), server, ConfigurationEndpoint.ENDPOINT_NAME)
+
+
+def _share(response: Response) -> Response:
+    registrar: Registrar = current_app.extensions[SERVER].registrar
+    is_registration = request.endpoint == f"{NAME}.register"
+    methods = registration_methods(registrar) if is_registration else configuration_methods(registrar)
+    return responses.allow_origin(request, response, registrar.settings.cors_origins, methods)
+
+
+def create_blueprint() -> Blueprint:
+    """The same blueprint serves every app: its views find the app's own server."""
+    blueprint = Blueprint(NAME, __name__)
+    add_route(blueprint, "/register", "register", register, "DYNREG_URL_PREFIX")
+    add_route(blueprint, "/clients/<path:client_id>", "configure", configure, "DYNREG_URL_PREFIX")
+    blueprint.after_request(_share)
+    answer_errors(blueprint)
+    return blueprint
+
+
+def install(app: Flask, blueprint: Blueprint, server: RegistrationServer) -> None:
+    """Raises ConfigurationError if the app has such paths already."""
+    if NAME in app.blueprints:
+        raise ConfigurationError(f"The app has a blueprint {NAME} already: init_app is called once for an app.")
+    app.extensions[SERVER] = server
+    app.register_blueprint(blueprint, url_prefix=server.registrar.settings.url_prefix)
+    exempt_from_csrf(app, blueprint)
+    exempted = False
+
+    def exempt_late() -> None:
+        nonlocal exempted  # Flask-WTF may be set up after us; its check runs after this one then
+        if not exempted:
+            exempt_from_csrf(app, blueprint)
+            exempted = True
+
+    app.before_request(exempt_late)

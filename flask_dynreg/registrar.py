@@ -1,0 +1,227 @@
+"""The use cases, without HTTP: check, register, update, delete, find."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from authlib.oauth2 import OAuth2Error
+from flask import Flask
+from sqlalchemy.exc import DBAPIError, TimeoutError
+
+from flask_dynreg import signals
+from flask_dynreg.access.doors import Doors, Principal
+from flask_dynreg.config import Settings
+from flask_dynreg.errors import TemporarilyUnavailableError, UnknownTokenError
+from flask_dynreg.metadata.check import CheckedMetadata, MetadataCheck
+from flask_dynreg.metadata.redirect_uris import RedirectRules
+from flask_dynreg.metadata.schema import ClientMetadataSchema
+from flask_dynreg.metadata.server import SECRET_METHODS, ServerSupport
+from flask_dynreg.registry.client import dump
+from flask_dynreg.registry.clients import ClientRecord, Clients
+from flask_dynreg.registry.credentials import (
+    REGISTRATION_ACCESS_TOKEN,
+    Clock,
+    Credentials,
+    digest,
+    is_client_id,
+    is_token,
+    matches_digest,
+    new_client_id,
+    new_token,
+)
+from flask_dynreg.registry.models import Models, RegisteredClientMixin
+from flask_dynreg.registry.sessions import Sessions
+from flask_dynreg.registry.tokens import InitialAccessTokens
+
+ClientInformation = dict[str, Any]
+"""RFC 7591 section 3.2.1: what the server adds to the metadata."""
+
+ClientColumns = Callable[[Mapping[str, Any], Principal], Mapping[str, Any]]
+"""A host's own columns of a new client: from its metadata and from who registers it, to values by the name of the column."""
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """What a client no longer has: what was issued for it must end. `everything` when the client is deleted."""
+
+    client_id: str
+    everything: bool
+    redirect_uris: frozenset[str] = frozenset()
+    grant_types: frozenset[str] = frozenset()
+    scopes: frozenset[str] = frozenset()
+
+
+class RaceLostError(Exception):
+    """Somebody else changed the client meanwhile. Nothing was written: read again, and try again."""
+
+
+class Registered(NamedTuple):
+    """A client, and what is known of its credentials only now."""
+
+    client: ClientRecord
+    client_secret: str | None
+    registration_access_token: str
+
+
+class Registrar:
+    """Everything of one app. It is in `app.extensions["dynreg"]`, and never changes."""
+
+    def __init__(
+        self,
+        app: Flask,
+        settings: Settings,
+        db: Any,
+        models: Models,
+        *,
+        withdrawal_hooks: tuple[Callable[[Withdrawal], None], ...],
+        client_columns: ClientColumns | None,
+        clock: Clock,
+    ) -> None:
+        self._app = app
+        self.settings = settings
+        self.models = models
+        self.credentials = Credentials(settings.secret_keys, clock)
+        self.sessions = Sessions(db, models.client)
+        self._clients = Clients(self.sessions, models, self.issuer)
+        self.tokens = InitialAccessTokens(self.sessions, models, self.credentials, self.issuer)
+        self.doors = Doors(settings.access, self.tokens)
+        self._withdrawal_hooks = withdrawal_hooks
+        self._client_columns = client_columns
+        rules = RedirectRules(settings.private_schemes, strict=settings.application_type == "strict")
+        support = ServerSupport(settings.server_metadata, settings.default_scopes, rules)
+        self._check = MetadataCheck(
+            ClientMetadataSchema(), support, reject_unsupported=settings.unsupported == "reject"
+        )
+
+    @property
+    def issuer(self) -> str:
+        return str(self.settings.server_metadata["issuer"])
+
+    def check(self, sent: Mapping[str, Any]) -> CheckedMetadata:
+        """Client metadata as it would be registered. Raises RefusedMetadataError with all that is wrong."""
+        return self._check(sent)
+
+    def refused(self, error: OAuth2Error, client_id: str | None = None) -> None:
+        """Tells of a refusal. A stranger's writes nothing."""
+        members = tuple(dict.fromkeys(problem.member for problem in getattr(error, "problems", ())))
+        signals.logger.info("Refused: %s %s", error.error, ", ".join(members))
+        signals.send(
+            signals.registration_refused, self._app, error=error.error, members=members, client_id=client_id
+        )
+
+    def new_client_information(self, auth_method: str) -> ClientInformation:
+        """A new id, the time and, for a method that needs one, a new secret with the time of its end (0: none)."""
+        information: ClientInformation = {"client_id": new_client_id(), "client_id_issued_at": self.credentials.now()}
+        if auth_method in SECRET_METHODS:
+            information |= self._new_secret(auth_method)
+        return information
+
+    def _new_secret(self, auth_method: str) -> ClientInformation:
+        lifetime = self.settings.client_secret_lifetime
+        return {
+            "client_secret": self.credentials.new_client_secret(auth_method),
+            "client_secret_expires_at": self.credentials.now() + lifetime if lifetime else 0,
+        }
+
+    def register(self, information: ClientInformation, checked: CheckedMetadata, principal: Principal) -> Registered:
+        """Writes the client and its event, in the session's transaction.
+
+        Raises UnknownTokenError if the principal's initial access token was used up meanwhile.
+        """
+        token_id = principal.initial_access_token_id
+        if token_id is not None and not self.tokens.use(token_id):
+            raise UnknownTokenError()
+        registration_access_token = new_token(REGISTRATION_ACCESS_TOKEN)
+        secret = information.get("client_secret")
+        client = ClientRecord(
+            client_id=information["client_id"],
+            client_secret=self.credentials.kept(secret) if secret else None,
+            client_id_issued_at=information["client_id_issued_at"],
+            client_secret_expires_at=information.get("client_secret_expires_at", 0),
+            _client_metadata=dump(checked.metadata),
+            issuer=self.issuer,
+            source=principal.source,
+            initial_access_token_id=token_id,
+            registration_access_token=digest(registration_access_token),
+            version=1,
+        )
+        columns = self._client_columns(checked.metadata, principal) if self._client_columns else {}
+        self._clients.add(client, self._event("registered", checked), columns)
+        self._tell(signals.client_registered, client_id=client.client_id, source=principal.source)
+        return Registered(client, secret, registration_access_token)
+
+    def authenticate(self, client_id: str, token: str) -> ClientRecord:
+        """The client whose registration access token this is. Raises UnknownTokenError, whatever the reason."""
+        known = is_client_id(client_id) and is_token(token, REGISTRATION_ACCESS_TOKEN)
+        client = self._clients.find(client_id) if known else None
+        if client is None or not matches_digest(client.registration_access_token, token):
+            raise UnknownTokenError()
+        return client
+
+    def information(self, client: ClientRecord) -> ClientInformation:
+        """What is known of a client later: its secret only where it is kept encrypted."""
+        information = client.client_info
+        secret = self.credentials.revealed(client.client_secret)
+        if secret:
+            information |= {"client_secret": secret, "client_secret_expires_at": client.client_secret_expires_at}
+        return information
+
+    def update(self, client: ClientRecord, checked: CheckedMetadata) -> ClientInformation:
+        """Replaces the metadata (RFC 7592 section 2.2), in the session's transaction; the record is the new one then.
+
+        A secret goes with the last method that needs it, and comes with the first. Raises RaceLostError.
+        """
+        before, method = client.client_metadata, checked.metadata["token_endpoint_auth_method"]
+        fresh: ClientInformation = {}
+        if method not in SECRET_METHODS:
+            client.client_secret, client.client_secret_expires_at = None, 0
+        elif client.client_secret is None or (
+            method == "client_secret_jwt" and not self.credentials.is_mac_key(client.client_secret)
+        ):
+            fresh = self._new_secret(method)
+            client.client_secret = self.credentials.kept(fresh["client_secret"])
+            client.client_secret_expires_at = fresh["client_secret_expires_at"]
+        client.set_client_metadata(checked.metadata)
+        if not self._clients.replace(client, self.credentials.now(), self._event("updated", checked)):
+            raise RaceLostError()
+        self._withdraw_difference(client.client_id, before, checked.metadata)
+        self._tell(signals.client_updated, client_id=client.client_id)
+        return self.information(client) | fresh
+
+    def delete(self, client: ClientRecord) -> None:
+        """Deletes the client and, by the host's hooks, what was issued for it. Raises RaceLostError."""
+        if not self._clients.remove(client, self._event("deleted")):
+            raise RaceLostError()
+        self._withdraw(Withdrawal(client.client_id, everything=True))
+        self._tell(signals.client_deleted, client_id=client.client_id)
+
+    def query_client(self, client_id: str | None) -> RegisteredClientMixin | None:
+        """The client for Authlib's AuthorizationServer. Raises TemporarilyUnavailableError when the store is down."""
+        if not isinstance(client_id, str) or not is_client_id(client_id):
+            return None
+        try:
+            return self._clients.load(client_id)
+        except (DBAPIError, TimeoutError) as error:
+            raise TemporarilyUnavailableError() from error
+
+    def _event(self, type_: str, checked: CheckedMetadata | None = None) -> dict[str, Any]:
+        details = json.dumps({"taken": checked.taken}) if checked and checked.taken else None
+        return {"type": type_, "occurred_at": self.credentials.now(), "details": details}
+
+    def _withdraw_difference(self, client_id: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+        gone = {
+            "redirect_uris": frozenset(before.get("redirect_uris", ())) - set(after["redirect_uris"]),
+            "grant_types": frozenset(before.get("grant_types", ())) - set(after["grant_types"]),
+            "scopes": frozenset(before.get("scope", "").split()) - set(after.get("scope", "").split()),
+        }
+        if any(gone.values()):
+            self._withdraw(Withdrawal(client_id, everything=False, **gone))
+
+    def _withdraw(self, withdrawal: Withdrawal) -> None:
+        for hook in self._withdrawal_hooks:
+            hook(withdrawal)
+
+    def _tell(self, signal: Any, **arguments: Any) -> None:
+        if signal.receivers:
+            self.sessions.after_commit(lambda: signals.send(signal, self._app, **arguments))

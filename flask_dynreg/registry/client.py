@@ -1,0 +1,148 @@
+"""What a registered client can be asked, whichever way it was read: RFC 7591's metadata, and Authlib's `ClientMixin`."""
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from authlib.oauth2.rfc6749 import ClientMixin
+from flask import current_app
+
+from flask_dynreg.metadata import redirect_uris
+from flask_dynreg.metadata.server import words
+
+if TYPE_CHECKING:
+    from flask_dynreg.registry.credentials import Credentials
+
+
+def dump(metadata: Mapping[str, Any]) -> str:
+    """Client metadata as the text that is kept: ASCII, so that no database changes a character of it."""
+    return json.dumps(metadata, allow_nan=False, separators=(",", ":"))
+
+
+class RegisteredClient(ClientMixin):
+    """The readers of a client. Times are seconds since the epoch."""
+
+    if TYPE_CHECKING:
+        client_id: Any
+        client_secret: Any
+        client_id_issued_at: Any
+        client_secret_expires_at: Any
+        _client_metadata: Any
+
+    _parsed: tuple[str | None, dict[str, Any]] | None = None
+
+    @property
+    def client_metadata(self) -> dict[str, Any]:
+        """The registered metadata, by the names of RFC 7591. Not to be changed: see `set_client_metadata`."""
+        text = self._client_metadata
+        if self._parsed is None or self._parsed[0] != text:
+            self._parsed = (text, json.loads(text) if text else {})
+        return self._parsed[1]
+
+    def set_client_metadata(self, value: Mapping[str, Any]) -> None:
+        self._client_metadata = dump(value)
+
+    @property
+    def client_info(self) -> dict[str, Any]:
+        """What RFC 7591 section 3.2.1 adds to the metadata. The secret is not among it: it may not be known any more."""
+        return {"client_id": self.client_id, "client_id_issued_at": self.client_id_issued_at}
+
+    @property
+    def redirect_uris(self) -> list[str]:
+        return list(self.client_metadata.get("redirect_uris", ()))
+
+    @property
+    def token_endpoint_auth_method(self) -> str:
+        return str(self.client_metadata.get("token_endpoint_auth_method", "client_secret_basic"))
+
+    @property
+    def grant_types(self) -> list[str]:
+        return list(self.client_metadata.get("grant_types", ()))
+
+    @property
+    def response_types(self) -> list[str]:
+        return list(self.client_metadata.get("response_types", ()))
+
+    @property
+    def client_name(self) -> str | None:
+        return self.client_metadata.get("client_name")
+
+    @property
+    def client_uri(self) -> str | None:
+        return self.client_metadata.get("client_uri")
+
+    @property
+    def logo_uri(self) -> str | None:
+        return self.client_metadata.get("logo_uri")
+
+    @property
+    def scope(self) -> str:
+        return str(self.client_metadata.get("scope", ""))
+
+    @property
+    def contacts(self) -> list[str]:
+        return list(self.client_metadata.get("contacts", ()))
+
+    @property
+    def tos_uri(self) -> str | None:
+        return self.client_metadata.get("tos_uri")
+
+    @property
+    def policy_uri(self) -> str | None:
+        return self.client_metadata.get("policy_uri")
+
+    @property
+    def jwks_uri(self) -> str | None:
+        return self.client_metadata.get("jwks_uri")
+
+    @property
+    def jwks(self) -> dict[str, Any]:
+        """A JWK Set; empty where the client brought none."""
+        return dict(self.client_metadata.get("jwks", {"keys": []}))
+
+    @property
+    def software_id(self) -> str | None:
+        return self.client_metadata.get("software_id")
+
+    @property
+    def software_version(self) -> str | None:
+        return self.client_metadata.get("software_version")
+
+    def get_client_id(self) -> str:
+        return str(self.client_id)
+
+    def get_default_redirect_uri(self) -> str | None:
+        """The redirect URI of a request that names none: only where there is no choice (RFC 6749 section 3.1.2.3)."""
+        registered = self.redirect_uris
+        return registered[0] if len(registered) == 1 else None
+
+    def get_allowed_scope(self, scope: str | None) -> str:
+        """Of these scopes, those that are registered."""
+        registered = set(self.scope.split())
+        return " ".join(name for name in (scope or "").split() if name in registered)
+
+    def check_redirect_uri(self, redirect_uri: str) -> bool:
+        """Whether it is registered; any port will do on loopback (RFC 8252 section 7.3)."""
+        return redirect_uris.matches(self.redirect_uris, redirect_uri)
+
+    def check_client_secret(self, client_secret: object) -> bool:
+        """Whether it is the client's secret, and not over. In constant time."""
+        credentials = _credentials()
+        matches = credentials.matches(self.client_secret, client_secret)
+        expires_at = self.client_secret_expires_at or 0
+        return matches and (expires_at == 0 or credentials.now() < expires_at)
+
+    def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
+        """Whether the client registered this method, which holds for every endpoint where it authenticates."""
+        return method == self.token_endpoint_auth_method
+
+    def check_response_type(self, response_type: str) -> bool:
+        return words(response_type) in map(words, self.response_types)
+
+    def check_grant_type(self, grant_type: str) -> bool:
+        return grant_type in self.grant_types
+
+
+def _credentials() -> "Credentials":
+    credentials: Credentials = current_app.extensions["dynreg"].credentials
+    return credentials

@@ -1,0 +1,142 @@
+"""Reads and writes of clients, and of the event that goes with each write. SQLAlchemy Core, prepared once for an app."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from sqlalchemy import BindParameter, Executable, FromClause, bindparam, delete, insert, select, update
+from sqlalchemy.sql.dml import Delete, Update
+
+from flask_dynreg.registry.client import RegisteredClient
+from flask_dynreg.registry.models import Models, RegisteredClientMixin
+from flask_dynreg.registry.sessions import Sessions
+
+
+@dataclass
+class ClientRecord(RegisteredClient):
+    """A client as it was read for one request, outside of the session."""
+
+    client_id: str
+    client_secret: str | None
+    client_id_issued_at: int
+    client_secret_expires_at: int
+    _client_metadata: str | None
+    issuer: str | None
+    source: str | None
+    initial_access_token_id: int | None
+    registration_access_token: str | None
+    version: int
+
+
+_CLIENT = [field.name.removeprefix("_") for field in fields(ClientRecord)]
+_CHANGED = ["client_secret", "client_secret_expires_at", "client_metadata"]
+_EVENT = ["issuer", "client_id", "type", "occurred_at", "source", "initial_access_token_id", "details"]
+
+
+def _binds(table: FromClause, prefix: str, names: list[str]) -> dict[str, BindParameter[Any]]:
+    return {name: bindparam(prefix + name, type_=table.c[name].type) for name in names}
+
+
+def _values(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {prefix + name: value for name, value in values.items()}
+
+
+class Clients:
+    """The clients of one issuer."""
+
+    def __init__(self, sessions: Sessions, models: Models, issuer: str) -> None:
+        self._sessions = sessions
+        self._issuer = issuer
+        client, event = models.client.__table__, models.event.__table__
+        this = client.c.client_id == bindparam("this", type_=client.c.client_id.type)
+        unchanged = this & (client.c.version == bindparam("seen", type_=client.c.version.type))
+        self._find = select(*(client.c[name] for name in _CLIENT)).where(this)
+        self._load = select(models.client).where(this)
+        self._add = insert(client).inline().values(_binds(client, "c_", [*_CLIENT, "updated_at"]))
+        self._replace = (
+            update(client)
+            .where(unchanged)
+            .values(version=client.c.version + 1, **_binds(client, "c_", [*_CHANGED, "updated_at"]))
+        )
+        self._remove = delete(client).where(unchanged)
+        told = _binds(event, "e_", _EVENT)
+        self._tell = insert(event).inline().values(told)
+        # PostgreSQL does both in one statement, which saves a round trip.
+        self._add_and_tell = self._tell.add_cte(self._add.cte("client"))
+        self._replace_and_tell, self._remove_and_tell = (
+            insert(event)
+            .inline()
+            .from_select(_EVENT, select(*told.values()).select_from(change.returning(client.c.client_id).cte("client")))
+            for change in (self._replace, self._remove)
+        )
+        known = {*_CLIENT, "updated_at"}
+        # A default that Python computes does not come into force inside of another statement.
+        self._apart = any(column.default is not None for column in client.c if column.name not in known)
+
+    def find(self, client_id: str) -> ClientRecord | None:
+        """For a request about the client itself."""
+        row = self._sessions.first(self._find, {"this": client_id})
+        return ClientRecord(*row) if row and row.issuer in (self._issuer, None) else None
+
+    def load(self, client_id: str) -> RegisteredClientMixin | None:
+        """The instance of the client model, in the session."""
+        client = self._sessions.session.scalar(self._load, {"this": client_id})
+        return client if client and client.issuer in (self._issuer, None) else None
+
+    def add(self, client: ClientRecord, event: Mapping[str, Any], columns: Mapping[str, Any]) -> None:
+        """A new client, with what the host wants in columns of its own."""
+        values = {name: getattr(client, attribute) for name, attribute in zip(_CLIENT, _ATTRIBUTES, strict=True)}
+        values["updated_at"] = client.client_id_issued_at
+        connection = self._sessions.connection()
+        told = _values("e_", self._event(client, event))
+        if columns or self._apart or connection.dialect.name != "postgresql":
+            connection.execute(self._add.values(**columns) if columns else self._add, _values("c_", values))
+            connection.execute(self._tell, told)
+        else:
+            connection.execute(self._add_and_tell, _values("c_", values) | told)
+
+    def replace(self, client: ClientRecord, now: int, event: Mapping[str, Any]) -> bool:
+        """Writes what may change of a client; False if somebody else changed it since it was read."""
+        values = {
+            "c_client_secret": client.client_secret,
+            "c_client_secret_expires_at": client.client_secret_expires_at,
+            "c_client_metadata": client._client_metadata,
+            "c_updated_at": now,
+        }
+        return self._change(client, self._replace, self._replace_and_tell, values, event)
+
+    def remove(self, client: ClientRecord, event: Mapping[str, Any]) -> bool:
+        """Deletes a client; False if somebody else changed it since it was read."""
+        return self._change(client, self._remove, self._remove_and_tell, {}, event)
+
+    def _change(
+        self,
+        client: ClientRecord,
+        alone: Update | Delete,
+        together: Executable,
+        values: dict[str, Any],
+        event: Mapping[str, Any],
+    ) -> bool:
+        values |= {"this": client.client_id, "seen": client.version}
+        told = _values("e_", self._event(client, event))
+        connection = self._sessions.connection()
+        if connection.dialect.name == "postgresql":
+            done = connection.execute(together, values | told).rowcount == 1
+        else:
+            done = connection.execute(alone, values).rowcount == 1
+            if done:
+                connection.execute(self._tell, told)
+        self._sessions.forget(client.client_id)
+        return done
+
+    def _event(self, client: ClientRecord, event: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "issuer": self._issuer,
+            "client_id": client.client_id,
+            "source": client.source,
+            "initial_access_token_id": client.initial_access_token_id,
+            **event,
+        }
+
+
+_ATTRIBUTES = [field.name for field in fields(ClientRecord)]

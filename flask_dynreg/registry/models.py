@@ -1,0 +1,132 @@
+"""The tables. Mixins for a host's own models, and the default models made of them."""
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from sqlalchemy import BigInteger, FromClause, Integer, MetaData, String, Text
+from sqlalchemy.dialects import mysql
+from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
+
+from flask_dynreg.registry.client import RegisteredClient
+
+# What is compared exactly: MySQL and MariaDB would find client abc by the name AbC.
+Exact = String(255).with_variant(mysql.VARCHAR(255, charset="ascii", collation="ascii_bin"), "mysql", "mariadb")
+Surrogate = BigInteger().with_variant(Integer, "sqlite")
+Json = Text().with_variant(mysql.MEDIUMTEXT, "mysql", "mariadb")
+
+
+class RegisteredClientMixin(RegisteredClient):
+    """The columns of a registered client, for a model of the host's: `class Client(RegisteredClientMixin, db.Model)`.
+
+    The host's model has a primary key of its own. Names and meanings of the first five columns are those of Authlib's
+    `OAuth2ClientMixin`, so an existing table keeps its rows; `client_id` must be unique and not null there. Rows are written by
+    SQLAlchemy Core: column defaults apply, ORM events do not.
+    """
+
+    if TYPE_CHECKING:
+        __table__: ClassVar[FromClause]
+
+    client_id: Mapped[str] = mapped_column(Exact, index=True, unique=True, sort_order=-10)
+    client_secret: Mapped[str | None] = mapped_column(String(255), sort_order=-9)
+    client_id_issued_at: Mapped[int] = mapped_column(BigInteger, default=lambda: int(time.time()), sort_order=-8)
+    client_secret_expires_at: Mapped[int] = mapped_column(BigInteger, default=0, sort_order=-7)
+    _client_metadata: Mapped[str | None] = mapped_column("client_metadata", Json, sort_order=-6)
+    issuer: Mapped[str | None] = mapped_column(String(255), index=True)
+    source: Mapped[str | None] = mapped_column(String(32))
+    initial_access_token_id: Mapped[int | None] = mapped_column(BigInteger)
+    registration_access_token: Mapped[str | None] = mapped_column(String(255))
+    version: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
+    updated_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class InitialAccessTokenMixin:
+    """A token that lets its holder register clients (RFC 7591 section 3). Only its digest is kept."""
+
+    if TYPE_CHECKING:
+        __table__: ClassVar[FromClause]
+
+    id: Mapped[int] = mapped_column(Surrogate, primary_key=True)
+    digest: Mapped[str] = mapped_column(Exact, index=True, unique=True)
+    issuer: Mapped[str] = mapped_column(String(255), index=True)
+    label: Mapped[str | None] = mapped_column(String(255))
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[int | None] = mapped_column(BigInteger)
+    max_uses: Mapped[int | None] = mapped_column(Integer)
+    uses: Mapped[int] = mapped_column(Integer, default=0)
+
+
+class ClientEventMixin:
+    """Something that happened to a client, written in the transaction that did it."""
+
+    if TYPE_CHECKING:
+        __table__: ClassVar[FromClause]
+
+    id: Mapped[int] = mapped_column(Surrogate, primary_key=True)
+    issuer: Mapped[str] = mapped_column(String(255), index=True)
+    client_id: Mapped[str] = mapped_column(Exact, index=True)
+    type: Mapped[str] = mapped_column(String(32))
+    occurred_at: Mapped[int] = mapped_column(BigInteger)
+    source: Mapped[str | None] = mapped_column(String(32))
+    initial_access_token_id: Mapped[int | None] = mapped_column(BigInteger)
+    details: Mapped[str | None] = mapped_column(Json)
+
+
+@dataclass(frozen=True)
+class Models:
+    """The model classes of one app: its own, or those of `define_models`."""
+
+    client: type[RegisteredClientMixin]
+    initial_access_token: type[InitialAccessTokenMixin]
+    event: type[ClientEventMixin]
+
+
+_REMEMBERED = "flask_dynreg"
+
+
+def define_models(db: Any, client: type[RegisteredClientMixin] | None = None, *, bind_key: str | None = None) -> Models:
+    """The default models on the metadata of `db` (Flask-SQLAlchemy, or anything with `metadata` or `metadatas`).
+
+    `client` is the host's own client model, if it has one. `bind_key` puts the tables into that database of Flask-SQLAlchemy. For
+    the same metadata the same models come back: calling it twice is fine.
+    """
+    metadata: MetaData = db.metadata if bind_key is None else db.metadatas[bind_key]
+    remembered: dict[type | None, Models] = metadata.info.setdefault(_REMEMBERED, {})
+    if client not in remembered:
+        others = next(iter(remembered.values()), None)
+        token, event = (others.initial_access_token, others.event) if others else _companions(metadata)
+        remembered[client] = Models(client or _client(metadata), token, event)
+    return remembered[client]
+
+
+def _client(metadata_: MetaData) -> type[RegisteredClientMixin]:
+    class Base(DeclarativeBase):
+        metadata = metadata_
+
+    class Client(RegisteredClientMixin, Base):
+        """The default client model."""
+
+        __tablename__ = "dynreg_client"
+
+        @declared_attr
+        def client_id(cls) -> Mapped[str]:  # noqa: N805 - SQLAlchemy calls it with the class
+            return mapped_column(Exact, primary_key=True, sort_order=-10)
+
+    return Client
+
+
+def _companions(metadata_: MetaData) -> tuple[type[InitialAccessTokenMixin], type[ClientEventMixin]]:
+    class Base(DeclarativeBase):
+        metadata = metadata_
+
+    class InitialAccessToken(InitialAccessTokenMixin, Base):
+        """The default initial access token model."""
+
+        __tablename__ = "dynreg_initial_access_token"
+
+    class ClientEvent(ClientEventMixin, Base):
+        """The default event model."""
+
+        __tablename__ = "dynreg_event"
+
+    return InitialAccessToken, ClientEvent

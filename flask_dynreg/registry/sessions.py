@@ -1,0 +1,103 @@
+"""The host's session, as this extension uses it: one transaction with what the host does, and signals after its end."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import Connection, Engine, Executable, Row, event
+from sqlalchemy.orm import Session, SessionTransaction
+from sqlalchemy.pool import SingletonThreadPool, StaticPool
+
+_WAITING = "flask_dynreg.waiting"
+
+
+class Sessions:
+    """The session of `db` for one client model. `db` is Flask-SQLAlchemy, or anything else with a `session`."""
+
+    def __init__(self, db: Any, client_model: type) -> None:
+        self._db = db
+        self._client_model = client_model
+        self._readers: WeakKeyDictionary[Engine, Engine] = WeakKeyDictionary()
+        for name, listener in _LISTENERS.items():
+            if not event.contains(db.session, name, listener):
+                event.listen(db.session, name, listener)
+
+    @property
+    def session(self) -> Session:
+        """The session of this request or context."""
+        session = self._db.session
+        session = session() if callable(session) else session
+        assert isinstance(session, Session)
+        return session
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nobody has begun anything: what we begin may be rolled back and tried again."""
+        registry = getattr(self._db.session, "registry", None)
+        if registry is not None and not registry.has():
+            return True
+        session = self.session
+        return not (session.in_transaction() or session.new or session.dirty or session.deleted)
+
+    def connection(self) -> Connection:
+        """The connection of the session's transaction, to the database of the client model (it may have a bind key)."""
+        return self.session.connection(bind_arguments={"mapper": self._client_model})
+
+    def first(self, statement: Executable, parameters: Mapping[str, Any]) -> Row[Any] | None:
+        """One row. In an untouched session it is read by itself: no transaction stays open while we think."""
+        if not self.is_untouched:
+            return self.connection().execute(statement, parameters).first()
+        engine = self._reader()
+        if engine is None:
+            return self.connection().execute(statement, parameters).first()
+        with engine.connect() as connection:
+            return connection.execute(statement, parameters).first()
+
+    def _reader(self) -> Engine | None:
+        """None where a second connection would be another database, or would wait for the first: SQLite in memory."""
+        bind = self.session.get_bind(self._client_model)
+        if not isinstance(bind, Engine) or isinstance(bind.pool, StaticPool | SingletonThreadPool):
+            return None
+        reader = self._readers.get(bind)
+        if reader is None:
+            # sqlite3 begins no transaction for a SELECT; elsewhere BEGIN and ROLLBACK are saved.
+            alone = bind.dialect.name != "sqlite"
+            reader = bind.execution_options(isolation_level="AUTOCOMMIT") if alone else bind
+            self._readers[bind] = reader
+        return reader
+
+    def forget(self, client_id: str) -> None:
+        """Makes an instance of this client that the session holds read its row again: Core statements pass it by."""
+        for instance in list(self.session.identity_map.values()):
+            if isinstance(instance, self._client_model) and instance.client_id == client_id:  # type: ignore[attr-defined]
+                self.session.expire(instance)
+
+    def after_commit(self, tell: Callable[[], None]) -> None:
+        """Calls `tell` once the outermost transaction is committed and over; never, if it or a savepoint in it is rolled back."""
+        session = self.session
+        savepoint = session.get_nested_transaction() or session.get_transaction()
+        session.info.setdefault(_WAITING, []).append((savepoint, tell))
+
+
+def _drop(session: Session, rolled_back: SessionTransaction) -> None:
+    waiting = session.info.get(_WAITING)
+    if waiting:
+        session.info[_WAITING] = [entry for entry in waiting if not _is_within(entry[0], rolled_back)]
+
+
+def _is_within(transaction: SessionTransaction | None, outer: SessionTransaction) -> bool:
+    while transaction is not None:
+        if transaction is outer:
+            return True
+        transaction = transaction.parent
+    return False
+
+
+def _tell(session: Session, transaction: SessionTransaction) -> None:
+    # SQL in after_commit raises: the transaction is not over yet. Here it is.
+    if transaction.parent is None:
+        for _, tell in session.info.pop(_WAITING, ()):
+            tell()
+
+
+_LISTENERS: dict[str, Callable[..., None]] = {"after_soft_rollback": _drop, "after_transaction_end": _tell}

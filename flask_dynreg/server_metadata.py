@@ -1,0 +1,88 @@
+"""What an authorization server says of itself (RFC 8414): sound, complete and with its defaults written out."""
+
+import json
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlsplit
+
+DEFAULTS = {
+    # RFC 8414 section 2 would add implicit, which RFC 9700 section 2.1.2 advises against: who has it says so.
+    "grant_types_supported": ["authorization_code"],
+    "response_types_supported": ["code"],
+    "token_endpoint_auth_methods_supported": ["client_secret_basic"],
+}
+REDIRECT_GRANTS = frozenset({"authorization_code", "implicit"})
+
+
+def checked_server_metadata(stated: Mapping[str, Any], *, discovery: bool) -> Mapping[str, Any]:
+    """A copy with the defaults written out, which is not to be changed.
+
+    Raises ValueError, naming the member. With `discovery` it must also hold what RFC 8414 section 2 requires of a document.
+    """
+    try:
+        metadata: dict[str, Any] = json.loads(json.dumps(dict(stated), allow_nan=False))
+    except (TypeError, ValueError):
+        raise ValueError("it must be made of JSON values only.") from None
+    check_issuer(metadata.get("issuer"))
+    if "registration_endpoint" in metadata:
+        raise ValueError("registration_endpoint is filled in by the extension; leave it out.")
+    for name, value in metadata.items():
+        _check_member(name, value)
+    metadata = DEFAULTS | metadata
+    grants = set(metadata["grant_types_supported"])
+    if "authorization_code" in grants:
+        metadata.setdefault("code_challenge_methods_supported", ["S256"])  # RFC 9700 section 2.1.1 requires PKCE
+    if discovery:
+        _check_document(metadata, grants)
+    # RFC 8414 section 3.2: a member with no values is left out.
+    return MappingProxyType({name: value for name, value in metadata.items() if value != [] or name in DEFAULTS})
+
+
+def check_issuer(issuer: Any) -> None:
+    """RFC 8414 section 2: https, no query, no fragment. Plain http is for a server on the own machine."""
+    if not is_url(issuer, queries=False):
+        raise ValueError("issuer must be an https URL without query and fragment; plain http is for loopback alone.")
+
+
+def is_url(value: Any, *, queries: bool = True) -> bool:
+    """Whether it is an absolute https URL with a host, or an http one of a loopback host."""
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable() or " " in value or "\\" in value:
+        return False
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    if not host or "@" in parts.netloc or "#" in value or ("?" in value and not queries):
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
+
+
+def is_loopback(host: str) -> bool:
+    return host in ("127.0.0.1", "::1", "localhost")
+
+
+def _check_member(name: str, value: Any) -> None:
+    if name.endswith("_supported") and not isinstance(value, bool):
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise ValueError(f'{name} must be a list of strings, in JSON ["..."].')
+        if name in DEFAULTS and not all(re.fullmatch(r"[ !#-\[\]-~]+", item) for item in value):
+            raise ValueError(f"{name} must have ASCII names without quotation mark and backslash.")  # RFC 6749 appendix A
+    elif (name.endswith("_endpoint") or name in ("jwks_uri", "service_documentation")) and not is_url(value):
+        raise ValueError(f"{name} must be an absolute https URL; plain http is for loopback alone.")
+
+
+def _check_document(metadata: Mapping[str, Any], grants: set[str]) -> None:
+    if grants & REDIRECT_GRANTS and "authorization_endpoint" not in metadata:
+        raise ValueError("authorization_endpoint must be there (or DYNREG_DISCOVERY be false).")
+    if grants - {"implicit"} and "token_endpoint" not in metadata:
+        raise ValueError("token_endpoint must be there (or DYNREG_DISCOVERY be false).")
+    for endpoint in ("token", "revocation", "introspection"):
+        methods = metadata.get(f"{endpoint}_endpoint_auth_methods_supported", [])
+        algorithms = f"{endpoint}_endpoint_auth_signing_alg_values_supported"
+        if {"private_key_jwt", "client_secret_jwt"} & set(methods) and not metadata.get(algorithms):
+            raise ValueError(f"{algorithms} must be there, since a JWT is among the methods.")
+        if "none" in metadata.get(algorithms, []):
+            raise ValueError(f"{algorithms} must not have none.")

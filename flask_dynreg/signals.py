@@ -1,0 +1,36 @@
+"""What the extension tells, after the fact. The app is the sender of every signal.
+
+A signal about the store is sent once the transaction that it tells of is committed, and never if it is rolled back. A
+receiver cannot undo anything; one that fails is logged, and the others are still called.
+"""
+
+import logging
+from typing import Any
+
+from blinker import NamedSignal, Namespace
+
+logger = logging.getLogger("flask_dynreg")
+
+_signals = Namespace()
+
+client_registered = _signals.signal("client-registered")
+"""A client was registered. Arguments: `client_id: str`, `source: str` (the door it came in by)."""
+
+client_updated = _signals.signal("client-updated")
+"""A client replaced its metadata (RFC 7592 section 2.2). Arguments: `client_id: str`."""
+
+client_deleted = _signals.signal("client-deleted")
+"""A client deleted itself (RFC 7592 section 2.3). Arguments: `client_id: str`."""
+
+registration_refused = _signals.signal("registration-refused")
+"""A registration or an update was answered with an error. Arguments: `error: str` (its OAuth code), `members: tuple[str, ...]`
+(what was wrong: names of client metadata), `client_id: str | None` (on an update)."""
+
+
+def send(signal: NamedSignal, app: object, **arguments: Any) -> None:
+    """Tells every receiver, whatever the others do."""
+    for receiver in list(signal.receivers_for(app)):
+        try:
+            receiver(app, **arguments)
+        except Exception:
+            logger.exception("A receiver of %s failed.", signal.name)

@@ -1,0 +1,1 @@
+"""The Alembic history of the default models; installed as flask_dynreg.migrations."""
