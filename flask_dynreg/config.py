@@ -96,7 +96,9 @@ def fernet_keys(value: Any) -> str | None:
 
 
 def server_metadata(value: Any) -> str | None:
-    return None if isinstance(value, Mapping) else 'must be a JSON object of RFC 8414, at least {"issuer": "https://..."}'
+    return (
+        None if isinstance(value, Mapping) else 'must be a JSON object of RFC 8414, at least {"issuer": "https://..."}'
+    )
 
 
 def key(default: Any, meaning: str, check: Check) -> Any:
@@ -156,9 +158,7 @@ class Settings:
         "`client_secret_jwt`, and for answers to reads that repeat the secret.",
         fernet_keys,
     )
-    client_secret_lifetime: int = key(
-        0, "How long a client secret is good, in seconds; 0 for ever.", whole_number(0)
-    )
+    client_secret_lifetime: int = key(0, "How long a client secret is good, in seconds; 0 for ever.", whole_number(0))
     management: tuple[str, ...] = key(
         list(OPERATIONS),
         "What a client may do at its client configuration endpoint (RFC 7592). `[]` turns it off.",
@@ -176,14 +176,16 @@ class Settings:
             if name.startswith(PREFIX) and name not in names:
                 near = get_close_matches(name, names, 1)
                 raise ConfigurationError(f"{name} is not a setting" + (f"; is {near[0]} meant?" if near else "."))
-        values = {}
+        values: dict[str, Any] = {}
         for name, setting in names.items():
             value = copy.deepcopy(config.get(name, setting.metadata["default"]))
             if fault := setting.metadata["check"](value):
                 raise ConfigurationError(f"{name} {fault}.")
             values[setting.name] = tuple(value) if isinstance(value, list) else value
         try:
-            values["server_metadata"] = checked_server_metadata(values["server_metadata"], discovery=values["discovery"])
+            values["server_metadata"] = checked_server_metadata(
+                values["server_metadata"], discovery=values["discovery"]
+            )
         except ValueError as fault:
             raise ConfigurationError(f"{PREFIX}SERVER_METADATA: {fault}") from None
         settings = cls(**values)
@@ -193,7 +195,9 @@ class Settings:
     def _check_together(self) -> None:
         supported = self.server_metadata.get("scopes_supported", ())
         if not set(self.default_scopes) <= set(supported):
-            raise ConfigurationError("DYNREG_DEFAULT_SCOPES must be some of scopes_supported in DYNREG_SERVER_METADATA.")
+            raise ConfigurationError(
+                "DYNREG_DEFAULT_SCOPES must be some of scopes_supported in DYNREG_SERVER_METADATA."
+            )
         methods = self.server_metadata["token_endpoint_auth_methods_supported"]
         if "client_secret_jwt" in methods and not self.secret_keys:
             raise ConfigurationError(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749 import InvalidRequestError
@@ -39,7 +40,7 @@ class RefusedMetadataError(OAuth2Error):
         super().__init__(f"{first.member}: {first.description}" if first.member else first.description)
         self.problems = tuple(problems)
 
-    def __call__(self, uri: str | None = None) -> tuple[int, dict[str, object], Headers]:
+    def __call__(self, uri: str | None = None) -> Any:
         status, body, headers = super().__call__(uri)
         body["errors"] = [
             {"pointer": problem.pointer, "description": problem.description, "section": problem.section}

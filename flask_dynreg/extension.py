@@ -63,8 +63,8 @@ class DynamicRegistration:
     def on_withdrawal(self, hook: WithdrawalHook) -> WithdrawalHook:
         """Registers what ends the codes and tokens of a client that was deleted, or that gave something up.
 
-        The hook gets a `Withdrawal`. It runs in the transaction of the deletion or update, and must not commit: what it raises undoes
-        all. It counts for the apps that are set up after it was registered.
+        The hook gets a `Withdrawal`. It runs in the transaction of the deletion or update, and must not commit: what it
+        raises undoes all. It counts for the apps that are set up after it was registered.
         """
         self._withdrawal_hooks.append(hook)
         return hook
@@ -121,9 +121,9 @@ class DynamicRegistration:
     def issue_initial_access_token(
         self, *, label: str | None = None, expires_in: int | None = None, uses: int | None = None
     ) -> str:
-        """A new initial access token (RFC 7591 section 3), good for `expires_in` seconds and `uses` registrations; None: no limit.
+        """A new initial access token (RFC 7591 section 3), for `expires_in` seconds and `uses` registrations.
 
-        Takes part in the transaction of the session: the caller commits. Raises ValueError for a number below 1.
+        None is no limit. Takes part in the transaction of the session: the caller commits. Raises ValueError for a number below 1.
         """
         if any(number is not None and number < 1 for number in (expires_in, uses)):
             raise ValueError("expires_in and uses must be 1 or more.")

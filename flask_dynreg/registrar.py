@@ -106,9 +106,7 @@ class Registrar:
         """Tells of a refusal. A stranger's writes nothing."""
         members = tuple(dict.fromkeys(problem.member for problem in getattr(error, "problems", ())))
         signals.logger.info("Refused: %s %s", error.error, ", ".join(members))
-        signals.send(
-            signals.registration_refused, self._app, error=error.error, members=members, client_id=client_id
-        )
+        signals.send(signals.registration_refused, self._app, error=error.error, members=members, client_id=client_id)
 
     def new_client_information(self, auth_method: str) -> ClientInformation:
         """A new id, the time and, for a method that needs one, a new secret with the time of its end (0: none)."""

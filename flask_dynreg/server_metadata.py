@@ -69,7 +69,9 @@ def _check_member(name: str, value: Any) -> None:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise ValueError(f'{name} must be a list of strings, in JSON ["..."].')
         if name in DEFAULTS and not all(re.fullmatch(r"[ !#-\[\]-~]+", item) for item in value):
-            raise ValueError(f"{name} must have ASCII names without quotation mark and backslash.")  # RFC 6749 appendix A
+            raise ValueError(
+                f"{name} must have ASCII names without quotation mark and backslash."
+            )  # RFC 6749 appendix A
     elif (name.endswith("_endpoint") or name in ("jwks_uri", "service_documentation")) and not is_url(value):
         raise ValueError(f"{name} must be an absolute https URL; plain http is for loopback alone.")
 

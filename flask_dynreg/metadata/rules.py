@@ -91,9 +91,4 @@ def key_for_private_key_jwt(metadata: Metadata, server: ServerSupport) -> Iterat
 
 def broken(metadata: Metadata, server: ServerSupport, unsound: set[str]) -> list[Problem]:
     """All that the rules refuse; `unsound` names the members whose type was wrong, which nobody can reason about."""
-    return [
-        problem
-        for rule in RULES
-        if unsound.isdisjoint(rule.reads)
-        for problem in rule.check(metadata, server)
-    ]
+    return [problem for rule in RULES if unsound.isdisjoint(rule.reads) for problem in rule.check(metadata, server)]

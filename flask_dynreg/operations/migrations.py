@@ -12,6 +12,7 @@ from flask import current_app
 from flask.cli import AppGroup, with_appcontext
 
 from flask_dynreg.registrar import Registrar
+from flask_dynreg.registry.models import table_of
 
 VERSION_TABLE = "dynreg_alembic_version"
 LOCATION = "flask_dynreg:migrations"
@@ -31,18 +32,17 @@ def include_object(item: Any, name: str | None, kind: str, reflected: bool, comp
 def _config() -> Iterator[Config]:
     registrar: Registrar = current_app.extensions["dynreg"]
     models = registrar.models
-    tables = [model.__table__ for model in (models.client, models.initial_access_token, models.event)]
-    if models.client.__table__.description != "dynreg_client":
+    tables = [table_of(model) for model in (models.client, models.initial_access_token, models.event)]
+    if tables[0].name != "dynreg_client":
         raise click.ClickException("The app has a client model of its own: its tables belong in the app's own history.")
     config = Config()
     config.set_main_option("script_location", LOCATION)
     config.set_main_option("path_separator", "newline")
-    engine = registrar.sessions.session.get_bind(models.client)
-    with engine.connect() as connection:
+    with registrar.sessions.engine.connect() as connection:
         config.attributes.update(
             connection=connection,
-            target_metadata=tables[0].metadata,  # type: ignore[attr-defined]
-            tables={table.description for table in tables},
+            target_metadata=tables[0].metadata,
+            tables={table.name for table in tables},
             version_table=VERSION_TABLE,
         )
         yield config

@@ -2,9 +2,9 @@
 
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Blueprint, Flask, Response, request
-from urllib.parse import urlsplit
 
 from flask_dynreg.protocol import responses
 from flask_dynreg.protocol.addresses import Addresses, well_known

@@ -155,15 +155,16 @@ class RegistrationServer(AuthorizationServer):
         super().__init__()
         self.registrar = registrar
         self.addresses = addresses
-        self.register_endpoint(registration_endpoint)
-        self.register_endpoint(configuration_endpoint)
+        self._by_name = {
+            endpoint.ENDPOINT_NAME: endpoint(self) for endpoint in (registration_endpoint, configuration_endpoint)
+        }
 
-    def create_json_request(self, request: object) -> RegistrationRequest:
+    def create_json_request(self, request: object) -> RegistrationRequest:  # type: ignore[override]
         return RegistrationRequest(flask_request, self.registrar.settings.max_request_bytes)
 
     def create_endpoint_response(self, name: str, request: object = None) -> Response:
         """The one place that turns an error into OAuth JSON, and the one that commits."""
-        endpoint, ours = self._endpoints[name][0], self.create_json_request(request)
+        endpoint, ours = self._by_name[name], self.create_json_request(request)
         try:
             status, body, headers = in_one_transaction(self.registrar.sessions, lambda: endpoint(ours))
         except OAuth2Error as error:

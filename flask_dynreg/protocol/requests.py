@@ -93,7 +93,8 @@ def body(request: Request, limit: int) -> bytes:
     too_large = f"The request body must have at most {limit} bytes."
     if (request.content_length or 0) > limit:
         raise TooLargeError(too_large)
-    chunks, size = [], 0
+    chunks: list[bytes] = []
+    size = 0
     while True:
         try:
             chunk = request.stream.read(limit + 1 - size)
@@ -110,7 +111,7 @@ def body(request: Request, limit: int) -> bytes:
 def bearer_token(request: Request) -> str | None:
     """RFC 6750 section 2.1: the token of the Authorization header, or None if there is no such header.
 
-    Raises MalformedTokenError for a token that is none, or for more than one; MissingTokenError for one that is sent in another way.
+    Raises MalformedTokenError for what is not one token, MissingTokenError for a token that is sent in another way.
     """
     header = request.headers.get("Authorization")
     if "access_token" in request.args:
@@ -144,18 +145,19 @@ class RegistrationPayload(JsonPayload):
 class RegistrationRequest(JsonRequest):
     """A request as Authlib's endpoints take it, and what its steps have found out for those that follow."""
 
+    payload: RegistrationPayload
     credential: Any
     client: ClientRecord
     checked: CheckedMetadata
 
     def __init__(self, request: Request, limit: int) -> None:
         self.method = "GET" if request.method == "HEAD" else request.method
-        self.headers = request.headers
+        self.headers = request.headers  # type: ignore[assignment]  # it reads like a mapping, as in Authlib's own
         self.payload = RegistrationPayload(request, limit)
         self._request = request
 
     @property
-    def uri(self) -> str:
+    def uri(self) -> str:  # type: ignore[override]  # to build it costs time, and only a host's own hooks ask for it
         return self._request.url
 
     @property

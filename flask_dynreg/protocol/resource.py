@@ -4,9 +4,9 @@ import json
 import re
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Blueprint, Response
-from urllib.parse import urlsplit
 
 from flask_dynreg.errors import ConfigurationError
 from flask_dynreg.protocol.addresses import well_known
@@ -28,7 +28,9 @@ class ProtectedResource:
 
     def __init__(self, resource: str, authorization_servers: Sequence[str], **members: Any) -> None:
         if not is_url(resource):
-            raise ConfigurationError("resource must be an https URL without fragment; plain http is for loopback alone.")
+            raise ConfigurationError(
+                "resource must be an https URL without fragment; plain http is for loopback alone."
+            )
         if isinstance(authorization_servers, str) or not authorization_servers:
             raise ConfigurationError("authorization_servers must be a list of at least one issuer.")
         for issuer in authorization_servers:

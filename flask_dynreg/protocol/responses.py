@@ -40,7 +40,9 @@ def oauth_error(error: OAuth2Error) -> Response:
 def method_not_allowed(methods: list[str]) -> Response:
     description = f"The method must be one of {', '.join(methods)}."
     return json_response(
-        405, {"error": "invalid_request", "error_description": description}, [*JSON_HEADERS, ("Allow", ", ".join(methods))]
+        405,
+        {"error": "invalid_request", "error_description": description},
+        [*JSON_HEADERS, ("Allow", ", ".join(methods))],
     )
 
 

@@ -20,6 +20,7 @@ def add_route(blueprint: Blueprint, path: str, name: str, view: View, setting: s
 
     def add(state: BlueprintSetupState) -> None:
         rule = (state.url_prefix or "") + path
+        assert isinstance(state.app, Flask)
         refuse_taken(state.app, rule, setting)
         endpoint = f"{blueprint.name}.{name}"
         state.app.view_functions[endpoint] = view

@@ -1,7 +1,7 @@
 """What a registered client can be asked, whichever way it was read: RFC 7591's metadata, and Authlib's `ClientMixin`."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from authlib.oauth2.rfc6749 import ClientMixin
@@ -111,15 +111,16 @@ class RegisteredClient(ClientMixin):
     def get_client_id(self) -> str:
         return str(self.client_id)
 
-    def get_default_redirect_uri(self) -> str | None:
+    def get_default_redirect_uri(self) -> str | None:  # type: ignore[override]
         """The redirect URI of a request that names none: only where there is no choice (RFC 6749 section 3.1.2.3)."""
         registered = self.redirect_uris
         return registered[0] if len(registered) == 1 else None
 
-    def get_allowed_scope(self, scope: str | None) -> str:
+    def get_allowed_scope(self, scope: Collection[str] | str | None) -> str:
         """Of these scopes, those that are registered."""
         registered = set(self.scope.split())
-        return " ".join(name for name in (scope or "").split() if name in registered)
+        asked = scope.split() if isinstance(scope, str) else scope or ()
+        return " ".join(name for name in asked if name in registered)
 
     def check_redirect_uri(self, redirect_uri: str) -> bool:
         """Whether it is registered; any port will do on loopback (RFC 8252 section 7.3)."""

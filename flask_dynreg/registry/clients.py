@@ -8,7 +8,7 @@ from sqlalchemy import BindParameter, Executable, FromClause, bindparam, delete,
 from sqlalchemy.sql.dml import Delete, Update
 
 from flask_dynreg.registry.client import RegisteredClient
-from flask_dynreg.registry.models import Models, RegisteredClientMixin
+from flask_dynreg.registry.models import Models, RegisteredClientMixin, table_of
 from flask_dynreg.registry.sessions import Sessions
 
 
@@ -47,7 +47,7 @@ class Clients:
     def __init__(self, sessions: Sessions, models: Models, issuer: str) -> None:
         self._sessions = sessions
         self._issuer = issuer
-        client, event = models.client.__table__, models.event.__table__
+        client, event = table_of(models.client), table_of(models.event)
         this = client.c.client_id == bindparam("this", type_=client.c.client_id.type)
         unchanged = this & (client.c.version == bindparam("seen", type_=client.c.version.type))
         self._find = select(*(client.c[name] for name in _CLIENT)).where(this)
@@ -67,6 +67,7 @@ class Clients:
             insert(event)
             .inline()
             .from_select(_EVENT, select(*told.values()).select_from(change.returning(client.c.client_id).cte("client")))
+            .execution_options(preserve_rowcount=True)  # SQLAlchemy keeps it of UPDATE and DELETE only
             for change in (self._replace, self._remove)
         )
         known = {*_CLIENT, "updated_at"}
@@ -76,7 +77,7 @@ class Clients:
     def find(self, client_id: str) -> ClientRecord | None:
         """For a request about the client itself."""
         row = self._sessions.first(self._find, {"this": client_id})
-        return ClientRecord(*row) if row and row.issuer in (self._issuer, None) else None
+        return ClientRecord(*tuple(row)) if row and row.issuer in (self._issuer, None) else None
 
     def load(self, client_id: str) -> RegisteredClientMixin | None:
         """The instance of the client model, in the session."""

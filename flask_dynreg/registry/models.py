@@ -4,10 +4,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sqlalchemy import BigInteger, FromClause, Integer, MetaData, String, Text
+from sqlalchemy import BigInteger, FromClause, Integer, MetaData, String, Table, Text
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 
+from flask_dynreg.errors import ConfigurationError
 from flask_dynreg.registry.client import RegisteredClient
 
 # What is compared exactly: MySQL and MariaDB would find client abc by the name AbC.
@@ -79,6 +80,14 @@ class Models:
     client: type[RegisteredClientMixin]
     initial_access_token: type[InitialAccessTokenMixin]
     event: type[ClientEventMixin]
+
+
+def table_of(model: type[RegisteredClientMixin | InitialAccessTokenMixin | ClientEventMixin]) -> Table:
+    """The table of a model. Raises ConfigurationError for a model that has none of its own."""
+    table = model.__table__
+    if not isinstance(table, Table):
+        raise ConfigurationError(f"The model {model.__name__} must have a table.")
+    return table
 
 
 _REMEMBERED = "flask_dynreg"

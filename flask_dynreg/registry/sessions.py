@@ -39,6 +39,11 @@ class Sessions:
         session = self.session
         return not (session.in_transaction() or session.new or session.dirty or session.deleted)
 
+    @property
+    def engine(self) -> Engine:
+        """The database of the client model."""
+        return self.session.get_bind(self._client_model).engine
+
     def connection(self) -> Connection:
         """The connection of the session's transaction, to the database of the client model (it may have a bind key)."""
         return self.session.connection(bind_arguments={"mapper": self._client_model})
@@ -55,15 +60,15 @@ class Sessions:
 
     def _reader(self) -> Engine | None:
         """None where a second connection would be another database, or would wait for the first: SQLite in memory."""
-        bind = self.session.get_bind(self._client_model)
-        if not isinstance(bind, Engine) or isinstance(bind.pool, StaticPool | SingletonThreadPool):
+        engine = self.engine
+        if isinstance(engine.pool, StaticPool | SingletonThreadPool):
             return None
-        reader = self._readers.get(bind)
+        reader = self._readers.get(engine)
         if reader is None:
             # sqlite3 begins no transaction for a SELECT; elsewhere BEGIN and ROLLBACK are saved.
-            alone = bind.dialect.name != "sqlite"
-            reader = bind.execution_options(isolation_level="AUTOCOMMIT") if alone else bind
-            self._readers[bind] = reader
+            saves = engine.dialect.name != "sqlite"
+            reader = engine.execution_options(isolation_level="AUTOCOMMIT") if saves else engine
+            self._readers[engine] = reader
         return reader
 
     def forget(self, client_id: str) -> None:

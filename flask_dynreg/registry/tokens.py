@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Row, bindparam, insert, or_, select, update
 
 from flask_dynreg.registry.credentials import INITIAL_ACCESS_TOKEN, Credentials, digest, is_token, new_token
-from flask_dynreg.registry.models import Models
+from flask_dynreg.registry.models import Models, table_of
 from flask_dynreg.registry.sessions import Sessions
 
 
@@ -16,7 +16,7 @@ class InitialAccessTokens:
         self._sessions = sessions
         self._credentials = credentials
         self._issuer = issuer
-        self._table = table = models.initial_access_token.__table__
+        self._table = table = table_of(models.initial_access_token)
         is_good = (
             (table.c.issuer == issuer)
             & or_(table.c.expires_at.is_(None), table.c.expires_at > bindparam("now"))
