@@ -23,6 +23,7 @@ SERVER_METADATA = {
     "response_types_supported": ["code"],
     "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
     "token_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"],
+    "token_endpoint_auth_signing_alg_values_supported": ["RS256", "ES256", "EdDSA"],
 }
 CLIENT = {"redirect_uris": ["https://client.example/cb"]}
 
