@@ -36,8 +36,10 @@ class RefusedMetadataError(OAuth2Error):
     """RFC 7591 section 3.2.2, with all that is wrong: `error_description` tells the first, `errors` lists every one."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__()
         first = problems[0]
-        super().__init__(f"{first.member}: {first.description}" if first.member else first.description)
+        # Set, not passed on: Authlib would look at every character of a text that is all ours.
+        self.description = f"{first.member}: {first.description}" if first.member else first.description
         self.problems = tuple(problems)
 
     def __call__(self, uri: str | None = None) -> Any:

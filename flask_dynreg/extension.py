@@ -123,7 +123,8 @@ class DynamicRegistration:
     ) -> str:
         """A new initial access token (RFC 7591 section 3), for `expires_in` seconds and `uses` registrations.
 
-        None is no limit. Takes part in the transaction of the session: the caller commits. Raises ValueError for a number below 1.
+        None is no limit. Takes part in the transaction of the session: the caller commits. Raises ValueError for a number
+        below 1.
         """
         if any(number is not None and number < 1 for number in (expires_in, uses)):
             raise ValueError("expires_in and uses must be 1 or more.")

@@ -10,28 +10,8 @@ LOOPBACK_HOSTS = frozenset({"127.0.0.1", "[::1]", "localhost"})
 
 # Schemes with which a browser runs code, reads files, or starts any program there is.
 _DANGEROUS_SCHEMES = frozenset(
-    [
-        "about",
-        "blob",
-        "data",
-        "file",
-        "filesystem",
-        "ftp",
-        "http",
-        "https",
-        "intent",
-        "javascript",
-        "jar",
-        "mailto",
-        "ms-settings",
-        "search-ms",
-        "sms",
-        "tel",
-        "vbscript",
-        "view-source",
-        "ws",
-        "wss",
-    ]
+    {"about", "blob", "data", "file", "filesystem", "ftp", "http", "https", "intent", "jar", "javascript", "mailto"}
+    | {"ms-settings", "search-ms", "sms", "tel", "vbscript", "view-source", "ws", "wss"}
 )
 _LOOPBACK = re.compile(
     r"http://(?P<host>127\.0\.0\.1|\[::1\]|localhost)(?::[0-9]{1,5})?(?P<path>/[^?#]*)?(?P<query>\?[^#]*)?"

@@ -50,7 +50,7 @@ def _sound_host(authority: str) -> str | None:
     if not match or (match["port"] and not 0 < int(match["port"]) <= _LARGEST_PORT):
         return None
     host = match["host"].lower()
-    return host if address(host) or _is_name(host) else None
+    return host if _is_name(host) or address(host) else None
 
 
 def _is_name(host: str) -> bool:

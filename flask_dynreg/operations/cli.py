@@ -3,6 +3,7 @@
 import click
 from flask import current_app
 from flask.cli import AppGroup, with_appcontext
+from sqlalchemy.exc import DBAPIError
 
 from flask_dynreg.operations import migrations
 from flask_dynreg.registrar import Registrar
@@ -21,6 +22,9 @@ def issue_token(label: str | None, expires_in: int | None, uses: int | None) -> 
     registrar: Registrar = current_app.extensions["dynreg"]
     if "initial_access_token" not in registrar.settings.access:
         raise click.ClickException("DYNREG_ACCESS does not have initial_access_token: nobody could use the token.")
-    token = registrar.tokens.issue(label, expires_in, uses)
-    registrar.sessions.session.commit()
+    try:
+        token = registrar.tokens.issue(label, expires_in, uses)
+        registrar.sessions.session.commit()
+    except DBAPIError as error:
+        raise click.ClickException("The database could not keep the token. Are its tables there and up to date?") from error
     click.echo(token)

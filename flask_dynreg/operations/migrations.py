@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 from typing import Any
 
 import click
@@ -15,7 +16,7 @@ from flask_dynreg.registrar import Registrar
 from flask_dynreg.registry.models import table_of
 
 VERSION_TABLE = "dynreg_alembic_version"
-LOCATION = "flask_dynreg:migrations"
+PACKAGE = "flask_dynreg.migrations"
 
 db = AppGroup("db", help="Make and change the tables of the default models.")
 
@@ -36,7 +37,7 @@ def _config() -> Iterator[Config]:
     if tables[0].name != "dynreg_client":
         raise click.ClickException("The app has a client model of its own: its tables belong in the app's own history.")
     config = Config()
-    config.set_main_option("script_location", LOCATION)
+    config.set_main_option("script_location", str(files(PACKAGE)))
     config.set_main_option("path_separator", "newline")
     with registrar.sessions.engine.connect() as connection:
         config.attributes.update(

@@ -19,8 +19,11 @@ EXPOSED_HEADERS = "WWW-Authenticate, Retry-After, ETag"
 _CODES = {401: "invalid_token", 403: "access_denied", 429: "temporarily_unavailable", 503: "temporarily_unavailable"}
 
 
+_encode = json.JSONEncoder(allow_nan=False).encode
+
+
 def json_response(status: int, body: Mapping[str, Any], headers: Headers) -> Response:
-    return Response(json.dumps(body, allow_nan=False), status, headers)
+    return Response(_encode(body), status, headers)
 
 
 def http_error(error: HTTPException) -> Response:

@@ -37,7 +37,7 @@ def _respond(methods: list[str], server: RegistrationServer, name: str) -> Respo
 
 def _is_insecure(issuer: str) -> bool:
     """RFC 7591 section 5: TLS. Behind a proxy the app must be told of it (ProxyFix), as Authlib's endpoints need it too."""
-    if is_secure_transport(f"{request.scheme}://") or not issuer.startswith("https:"):
+    if request.is_secure or not issuer.startswith("https:") or is_secure_transport(request.host_url):
         return False
     if is_loopback(urlsplit(f"//{request.host}").hostname or ""):
         return False

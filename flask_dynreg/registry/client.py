@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from flask_dynreg.registry.credentials import Credentials
 
 
+_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+
+
 def dump(metadata: Mapping[str, Any]) -> str:
     """Client metadata as the text that is kept: ASCII, so that no database changes a character of it."""
-    return json.dumps(metadata, allow_nan=False, separators=(",", ":"))
+    return _encode(metadata)
 
 
 class RegisteredClient(ClientMixin):

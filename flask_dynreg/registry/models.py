@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sqlalchemy import BigInteger, FromClause, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, FromClause, Index, Integer, MetaData, String, Table, Text
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 
@@ -62,15 +62,20 @@ class ClientEventMixin:
 
     if TYPE_CHECKING:
         __table__: ClassVar[FromClause]
+        __tablename__: Any
 
     id: Mapped[int] = mapped_column(Surrogate, primary_key=True)
-    issuer: Mapped[str] = mapped_column(String(255), index=True)
-    client_id: Mapped[str] = mapped_column(Exact, index=True)
+    issuer: Mapped[str] = mapped_column(String(255))
+    client_id: Mapped[str] = mapped_column(Exact)
     type: Mapped[str] = mapped_column(String(32))
     occurred_at: Mapped[int] = mapped_column(BigInteger)
     source: Mapped[str | None] = mapped_column(String(32))
     initial_access_token_id: Mapped[int | None] = mapped_column(BigInteger)
     details: Mapped[str | None] = mapped_column(Json)
+
+    @declared_attr.directive
+    def __table_args__(cls) -> tuple[Index, ...]:  # noqa: N805 - SQLAlchemy calls it with the class
+        return (Index(f"ix_{cls.__tablename__}_issuer", "issuer", "client_id"),)
 
 
 @dataclass(frozen=True)

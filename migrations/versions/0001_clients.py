@@ -63,8 +63,7 @@ def upgrade() -> None:
         sa.Column("details", JSON, nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_dynreg_event"),
     )
-    op.create_index("ix_dynreg_event_client_id", "dynreg_event", ["client_id"])
-    op.create_index("ix_dynreg_event_issuer", "dynreg_event", ["issuer"])
+    op.create_index("ix_dynreg_event_issuer", "dynreg_event", ["issuer", "client_id"])
 
 
 def downgrade() -> None:
