@@ -1,7 +1,5 @@
 """The blueprint: `POST /register` and `GET|PUT|DELETE /clients/<client_id>`."""
 
-from urllib.parse import urlsplit
-
 from authlib.common.security import is_secure_transport
 from flask import Blueprint, Flask, Response, current_app, request
 
@@ -10,7 +8,6 @@ from flask_dynreg.protocol import responses
 from flask_dynreg.protocol.endpoints import ConfigurationEndpoint, RegistrationEndpoint, RegistrationServer
 from flask_dynreg.protocol.routes import add_route, answer, answer_errors, exempt_from_csrf
 from flask_dynreg.registrar import Registrar
-from flask_dynreg.server_metadata import is_loopback
 from flask_dynreg.signals import logger
 
 NAME = "dynreg"
@@ -36,10 +33,8 @@ def _respond(methods: list[str], server: RegistrationServer, name: str) -> Respo
 
 
 def _is_insecure(issuer: str) -> bool:
-    """RFC 7591 section 5: TLS. Behind a proxy the app must be told of it (ProxyFix), as Authlib's endpoints need it too."""
+    """RFC 7591 section 5: TLS, but for a server on the own machine. By the rule of Authlib's other endpoints."""
     if request.is_secure or not issuer.startswith("https:") or is_secure_transport(request.host_url):
-        return False
-    if is_loopback(urlsplit(f"//{request.host}").hostname or ""):
         return False
     logger.warning("Refused: a request by plain http. Does TLS end at a proxy? Then the app needs ProxyFix.")
     return True
