@@ -140,6 +140,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, stop)
     metadata = discover(options.issuer)
     registration = register(metadata, f"MCP server {resource}", options.initial_access_token)
+    print(f"{resource} trusts {options.issuer}, and is its client {registration.client_id}.", flush=True)
     try:
         app = mcp_server(metadata, registration, resource).streamable_http_app()
         config = uvicorn.Config(app, host="127.0.0.1", port=options.port, timeout_graceful_shutdown=3)

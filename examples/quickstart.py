@@ -30,12 +30,12 @@ from authlib.oauth2.rfc6749 import (
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from flask import Blueprint, Config, Flask, Response, redirect, render_template, request, session
 from flask.typing import ResponseReturnValue
-from flask_dynreg import DynamicRegistration
 from flask_migrate import Migrate
 from werkzeug.datastructures import MultiDict
 
 from examples import quickstart_store as store
 from examples.quickstart_server import AUTH_METHODS, CONFIDENTIAL, SIGNING_ALGORITHMS, AuthorizationServer, TokenRequest
+from flask_dynreg import DynamicRegistration
 
 USERS = {"alice": "password"}  # a host asks its own table, which holds slow hashes
 SCOPES = {
@@ -389,7 +389,7 @@ def add_headers(response: Response) -> Response:
 
 
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:
-    app = Flask(__name__, instance_path=os.path.abspath(os.environ.get("FLASK_INSTANCE_PATH", "instance")))
+    app = Flask(__name__, instance_path=str(Path(os.environ.get("FLASK_INSTANCE_PATH", "instance")).absolute()))
     app.config.from_mapping(
         SQLALCHEMY_DATABASE_URI="sqlite:///quickstart.sqlite",
         SESSION_COOKIE_NAME="quickstart",

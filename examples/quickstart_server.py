@@ -9,16 +9,16 @@ from authlib.integrations import flask_oauth2
 from authlib.oauth2.rfc6749 import InvalidClientError, InvalidRequestError, OAuth2Request
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
 from flask import request
-from flask_dynreg import DynamicRegistration
 from joserfc import jws, jwt
 from joserfc.errors import JoseError, UnsupportedAlgorithmError
 from joserfc.jwk import Key, KeySet
 
 from examples.quickstart_store import first_use, now
+from flask_dynreg import DynamicRegistration
 
 CONFIDENTIAL = ["client_secret_basic", "client_secret_post", "private_key_jwt"]
 AUTH_METHODS = [*CONFIDENTIAL, "none"]
-SIGNING_ALGORITHMS = ["RS256", "PS256", "ES256", "EdDSA"]
+SIGNING_ALGORITHMS = ["RS256", "PS256", "ES256", "Ed25519", "EdDSA"]  # the last two are one: RFC 9864 renamed it
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ASSERTION_LIFETIME = 3600
 
@@ -80,7 +80,7 @@ class AuthorizationServer(flask_oauth2.AuthorizationServer):
 
 
 class AssertionAlgorithms(jws.JWSRegistry):
-    """These and no others. joserfc's own list warns of the name EdDSA, which is what clients write."""
+    """These and no others. joserfc's own list warns of the name EdDSA, which most clients still write."""
 
     def get_alg(self, name: str) -> Any:
         if name not in SIGNING_ALGORITHMS:
@@ -101,7 +101,7 @@ def asserted_client(dynreg: DynamicRegistration, form: Mapping[str, str]) -> Any
     try:
         signature = jws.extract_compact(form["client_assertion"].encode())
         header, claims = signature.headers(), json.loads(signature.payload)
-        client = dynreg.query_client(claims["sub"])
+        client: Any = dynreg.query_client(claims["sub"])
         itself: Any = {"essential": True, "value": client.client_id}
         there: Any = {"essential": True}
         jwt.JWTClaimsRegistry(leeway=30, iss=itself, sub=itself, aud=there, exp=there, jti=there).validate(claims)

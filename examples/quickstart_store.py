@@ -179,7 +179,8 @@ def end_withdrawn(withdrawal: Withdrawal) -> None:
     """A client that is deleted or gives something up loses what was issued for it, in the same transaction."""
     its_own = Authorization.client_id == withdrawal.client_id
     if withdrawal.everything:
-        return end(its_own)
+        end(its_own)
+        return
     if "refresh_token" in withdrawal.grant_types:
         issued = select(Authorization.id).where(its_own)
         execute(delete(Token).where(Token.kind == "refresh_token", Token.authorization_id.in_(issued)))

@@ -5,7 +5,6 @@ from typing import Any
 
 from authlib.integrations.flask_oauth2 import AuthorizationServer
 from authlib.oauth2 import OAuth2Error
-from authlib.oauth2.rfc6749 import InvalidRequestError
 from authlib.oauth2.rfc7591 import ClientRegistrationEndpoint
 from authlib.oauth2.rfc7592 import ClientConfigurationEndpoint
 from flask import Response
@@ -168,7 +167,7 @@ class RegistrationServer(AuthorizationServer):
         try:
             status, body, headers = in_one_transaction(self.registrar.sessions, lambda: endpoint(ours))
         except OAuth2Error as error:
-            if isinstance(error, RefusedMetadataError | InvalidRequestError):
+            if error.status_code < 500:
                 self.registrar.refused(error, (flask_request.view_args or {}).get("client_id"))
             return responses.oauth_error(error)
         except HTTPException as error:

@@ -1,6 +1,7 @@
 """One request that writes, one commit. What the database asks to be tried again is; what cannot be done is a 503."""
 
 import logging
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -11,6 +12,8 @@ from flask_dynreg.registrar import RaceLostError
 from flask_dynreg.registry.sessions import Sessions
 
 ATTEMPTS = 10
+PATIENCE = 5.0
+"""Seconds, after which nothing is tried again: a lock that was waited for so long is not gone soon."""
 
 logger = logging.getLogger("flask_dynreg")
 Answer = TypeVar("Answer")
@@ -26,26 +29,22 @@ def in_one_transaction(sessions: Sessions, operation: Callable[[], Answer]) -> A
     An operation that finds a session in which the host has begun something neither rolls back nor tries again. Raises
     TemporarilyUnavailableError, and what the operation raises.
     """
-    ours = sessions.is_untouched
+    ours, deadline = sessions.is_untouched, time.monotonic() + PATIENCE
     for attempt in range(1, ATTEMPTS + 1):
         try:
             answer = operation()
             if not sessions.is_untouched:
                 sessions.session.commit()
             return answer
-        except RaceLostError as error:
+        except Exception as error:
             _roll_back(sessions, ours)
-            if not ours or attempt == ATTEMPTS:
-                raise TemporarilyUnavailableError() from error
-        except (DBAPIError, TimeoutError) as error:
-            _roll_back(sessions, ours)
-            if not ours or attempt == ATTEMPTS or not asks_to_try_again(error):
+            if not isinstance(error, RaceLostError | DBAPIError | TimeoutError):
+                raise
+            last = not ours or attempt == ATTEMPTS or time.monotonic() > deadline
+            if last or not asks_to_try_again(error):
                 # The text of a database's error holds values: only its kind is told.
                 logger.error("The database could not do it: %s", type(error).__name__)
                 raise TemporarilyUnavailableError() from error
-        except Exception:
-            _roll_back(sessions, ours)
-            raise
     raise AssertionError("unreachable")
 
 
@@ -55,6 +54,8 @@ def _roll_back(sessions: Sessions, ours: bool) -> None:
 
 
 def asks_to_try_again(error: Exception) -> bool:
+    if isinstance(error, RaceLostError):
+        return True
     original = getattr(error, "orig", None)
     state = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
     first = original.args[0] if isinstance(original, Exception) and original.args else None

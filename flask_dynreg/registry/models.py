@@ -99,7 +99,7 @@ _REMEMBERED = "flask_dynreg"
 
 
 def define_models(db: Any, client: type[RegisteredClientMixin] | None = None, *, bind_key: str | None = None) -> Models:
-    """The default models on the metadata of `db` (Flask-SQLAlchemy, or anything with `metadata` or `metadatas`).
+    """The default models on the metadata of `db` (Flask-SQLAlchemy, or a declarative base).
 
     `client` is the host's own client model, if it has one. `bind_key` puts the tables into that database of Flask-SQLAlchemy. For
     the same metadata the same models come back: calling it twice is fine.

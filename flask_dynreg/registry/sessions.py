@@ -18,9 +18,6 @@ class Sessions:
         self._db = db
         self._client_model = client_model
         self._readers: WeakKeyDictionary[Engine, Engine] = WeakKeyDictionary()
-        for name, listener in _LISTENERS.items():
-            if not event.contains(db.session, name, listener):
-                event.listen(db.session, name, listener)
 
     @property
     def session(self) -> Session:
@@ -80,6 +77,9 @@ class Sessions:
     def after_commit(self, tell: Callable[[], None]) -> None:
         """Calls `tell` once the outermost transaction is committed and over; never, if it or a savepoint in it is rolled back."""
         session = self.session
+        for name, listener in _LISTENERS.items():
+            if not event.contains(session, name, listener):
+                event.listen(session, name, listener)
         savepoint = session.get_nested_transaction() or session.get_transaction()
         session.info.setdefault(_WAITING, []).append((savepoint, tell))
 
