@@ -23,8 +23,8 @@ client_deleted = _signals.signal("client-deleted")
 """A client deleted itself (RFC 7592 section 2.3). Arguments: `client_id: str`."""
 
 registration_refused = _signals.signal("registration-refused")
-"""A registration, a read, an update or a deletion was answered with an error. Arguments: `error: str` (its OAuth code), `members: tuple[str, ...]`
-(what was wrong: names of client metadata), `client_id: str | None` (on an update)."""
+"""A registration, a read, an update or a deletion was answered with an error. Arguments: `error: str` (its OAuth code),
+`members: tuple[str, ...]` (what was wrong: names of client metadata), `client_id: str | None` (that of the URL, if any)."""
 
 
 def send(signal: NamedSignal, app: object, **arguments: Any) -> None:
