@@ -1,16 +1,18 @@
 """The README says what is so: its settings are those there are, and its example works."""
 
 import importlib.util
+import json
 import re
 from dataclasses import fields
 from pathlib import Path
+from textwrap import dedent
 
 from flask_dynreg.config import Settings
 from tests.conftest import CLIENT, ISSUER
 from tests.servers import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-KEYS = {f"DYNREG_{setting.name.upper()}" for setting in fields(Settings)}
+SETTINGS = {f"DYNREG_{setting.name.upper()}": setting.metadata for setting in fields(Settings)}
 
 
 def section(heading: str) -> str:
@@ -18,18 +20,22 @@ def section(heading: str) -> str:
     return str(text)
 
 
-def test_the_table_names_every_setting_once() -> None:
-    named = re.findall(r"^\| `(\w+)` \|", section("Settings"), re.MULTILINE)
-    assert sorted(named) == sorted(KEYS)
+def test_the_table_tells_every_setting_as_the_code_does() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+) \|$", section("Settings"), re.MULTILINE)
+    assert {key: meaning for key, _, meaning in rows} == {key: setting["meaning"] for key, setting in SETTINGS.items()}
+    for key, default, _ in rows:
+        assert default in (f"`{json.dumps(SETTINGS[key]['default'])}`", "required", "see below")
 
 
 def test_no_other_setting_is_spoken_of() -> None:
-    assert set(re.findall(r"DYNREG_[A-Z]+(?:_[A-Z]+)*", README)) <= KEYS
+    assert set(re.findall(r"DYNREG_[A-Z]+(?:_[A-Z]+)*", README)) <= SETTINGS.keys()
 
 
 def test_the_python_in_it_compiles() -> None:
-    for number, block in enumerate(re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL), start=1):
-        compile(block, f"README.md, block {number}", "exec")
+    blocks = re.findall(r"^( *)```python\n(.*?)^\1```$", README, re.MULTILINE | re.DOTALL)
+    assert blocks
+    for number, (_, block) in enumerate(blocks, start=1):
+        compile(dedent(block), f"README.md, block {number}", "exec")
 
 
 def test_the_example_of_a_host_registers_a_client(tmp_path: Path) -> None:
