@@ -16,6 +16,8 @@ from flask_dynreg.metadata.check import CheckedMetadata
 from flask_dynreg.registry.clients import ClientRecord
 
 DEEPEST = 16
+_CHUNK = 65536
+_DRAINED = 2**20
 _MEDIA_TYPE = re.compile(r"application/json[ \t]*(?:;.*)?", re.IGNORECASE | re.ASCII)
 _BEARER = re.compile(r"bearer[ ]+([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE | re.ASCII)
 _SECTION = "RFC 7591 section 3.1, RFC 8259"
@@ -90,22 +92,25 @@ def _walk(value: Any, depth: int) -> None:
 
 def body(request: Request, limit: int) -> bytes:
     """The whole body. Raises TooLargeError, also when a body without a length turns out to be too large."""
-    too_large = f"The request body must have at most {limit} bytes."
-    if (request.content_length or 0) > limit:
-        raise TooLargeError(too_large)
+    try:
+        taken = b"" if (request.content_length or 0) > limit else _read(request, limit + 1)
+        if len(taken) > limit or (request.content_length or 0) > limit:
+            # A server that hangs up on a client that is still sending resets the connection, and with it this answer.
+            _read(request, _DRAINED, keep=False)
+            raise TooLargeError(f"The request body must have at most {limit} bytes.")
+    except (ClientDisconnected, OSError):
+        raise InvalidRequestError("The request body must be as long as Content-Length says.") from None
+    return taken
+
+
+def _read(request: Request, most: int, *, keep: bool = True) -> bytes:
+    """What comes of the body until its end or until `most` bytes: one read may bring less than was asked for."""
     chunks: list[bytes] = []
-    size = 0
-    while True:
-        try:
-            chunk = request.stream.read(limit + 1 - size)
-        except (ClientDisconnected, OSError):
-            raise InvalidRequestError("The request body must be as long as Content-Length says.") from None
-        if not chunk:
-            return b"".join(chunks)
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > limit:
-            raise TooLargeError(too_large)
+    while most > 0 and (chunk := request.stream.read(min(most, _CHUNK))):
+        most -= len(chunk)
+        if keep:
+            chunks.append(chunk)
+    return b"".join(chunks)
 
 
 def bearer_token(request: Request) -> str | None:
