@@ -104,13 +104,20 @@ def define_models(db: Any, client: type[RegisteredClientMixin] | None = None, *,
     `client` is the host's own client model, if it has one. `bind_key` puts the tables into that database of Flask-SQLAlchemy. For
     the same metadata the same models come back: calling it twice is fine.
     """
-    metadata: MetaData = db.metadata if bind_key is None else db.metadatas[bind_key]
+    metadata: MetaData = db.metadata if bind_key is None else _metadata_of(db, bind_key)
     remembered: dict[type | None, Models] = metadata.info.setdefault(_REMEMBERED, {})
     if client not in remembered:
         others = next(iter(remembered.values()), None)
         token, event = (others.initial_access_token, others.event) if others else _companions(metadata)
         remembered[client] = Models(client or _client(metadata), token, event)
     return remembered[client]
+
+
+def _metadata_of(db: Any, bind_key: str) -> MetaData:
+    """Flask-SQLAlchemy makes it for its first model, or in `init_app`: here it may be the first to be asked for."""
+    fresh = MetaData(naming_convention=db.metadata.naming_convention, info={"bind_key": bind_key})
+    metadata: MetaData = db.metadatas.setdefault(bind_key, fresh)
+    return metadata
 
 
 def _client(metadata_: MetaData) -> type[RegisteredClientMixin]:
