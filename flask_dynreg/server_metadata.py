@@ -1,5 +1,6 @@
 """What an authorization server says of itself (RFC 8414): sound, complete and with its defaults written out."""
 
+import copy
 import json
 import re
 from collections.abc import Mapping
@@ -14,6 +15,13 @@ DEFAULTS = {
     "token_endpoint_auth_methods_supported": ["client_secret_basic"],
 }
 REDIRECT_GRANTS = frozenset({"authorization_code", "implicit"})
+LONGEST_ISSUER = 255
+"""It has to fit into its column."""
+
+_LIST = re.compile(r"(?:.*_)?(?:scopes|types|modes|methods|values|locales|claims)_supported")
+# RFC 6749 appendix A. The names of scopes have no space in them, as it stands between two.
+_NAMES = re.compile(r"[ !#-\[\]-~]+")
+_SCOPE = re.compile(r"[!#-\[\]-~]+")
 
 
 def checked_server_metadata(stated: Mapping[str, Any], *, discovery: bool) -> Mapping[str, Any]:
@@ -30,7 +38,7 @@ def checked_server_metadata(stated: Mapping[str, Any], *, discovery: bool) -> Ma
         raise ValueError("registration_endpoint is filled in by the extension; leave it out.")
     for name, value in metadata.items():
         _check_member(name, value)
-    metadata = DEFAULTS | metadata
+    metadata = copy.deepcopy(DEFAULTS) | metadata
     grants = set(metadata["grant_types_supported"])
     if "authorization_code" in grants:
         metadata.setdefault("code_challenge_methods_supported", ["S256"])  # RFC 9700 section 2.1.1 requires PKCE
@@ -44,6 +52,8 @@ def check_issuer(issuer: Any) -> None:
     """RFC 8414 section 2: https, no query, no fragment. Plain http is for a server on the own machine."""
     if not is_url(issuer, queries=False):
         raise ValueError("issuer must be an https URL without query and fragment; plain http is for loopback alone.")
+    if len(issuer) > LONGEST_ISSUER or not issuer.startswith(("https:", "http:")):
+        raise ValueError(f"issuer must be of at most {LONGEST_ISSUER} characters, with its scheme in small letters.")
 
 
 def is_url(value: Any, *, queries: bool = True) -> bool:
@@ -65,13 +75,13 @@ def is_loopback(host: str) -> bool:
 
 
 def _check_member(name: str, value: Any) -> None:
-    if name.endswith("_supported") and not isinstance(value, bool):
+    if name.endswith("_supported") and (_LIST.fullmatch(name) or not isinstance(value, bool)):
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise ValueError(f'{name} must be a list of strings, in JSON ["..."].')
-        if name in DEFAULTS and not all(re.fullmatch(r"[ !#-\[\]-~]+", item) for item in value):
-            raise ValueError(
-                f"{name} must have ASCII names without quotation mark and backslash."
-            )  # RFC 6749 appendix A
+        if name in DEFAULTS and not all(map(_NAMES.fullmatch, value)):
+            raise ValueError(f"{name} must have ASCII names without quotation mark and backslash.")
+        if name == "scopes_supported" and not all(map(_SCOPE.fullmatch, value)):
+            raise ValueError(f"{name} must have ASCII names without space, quotation mark and backslash.")
     elif (name.endswith("_endpoint") or name in ("jwks_uri", "service_documentation")) and not is_url(value):
         raise ValueError(f"{name} must be an absolute https URL; plain http is for loopback alone.")
 

@@ -1,5 +1,6 @@
 """What clients read before they register: the document of RFC 8414, and of OpenID Connect Discovery on request."""
 
+import copy
 import json
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,7 +19,7 @@ MAX_AGE = 300
 
 def document(registrar: Registrar, addresses: Addresses) -> dict[str, Any]:
     """The server metadata; `registration_endpoint` is in it exactly when a door is open."""
-    metadata = dict(registrar.settings.server_metadata)
+    metadata = copy.deepcopy(dict(registrar.settings.server_metadata))
     if not registrar.doors.are_closed:
         metadata["registration_endpoint"] = addresses.registration
     return metadata
