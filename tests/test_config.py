@@ -1,0 +1,342 @@
+"""The `DYNREG_` keys: what each is by default, what stops the start, and where values may come from."""
+
+import dataclasses
+import json
+import os
+import re
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flask_dynreg import ConfigurationError, DynamicRegistration
+from flask_dynreg.config import Settings
+from tests.conftest import ISSUER, SERVER_METADATA
+from tests.hostile import json_values
+
+FERNET_KEY = Fernet.generate_key().decode()
+
+DEFAULTS: dict[str, Any] = {
+    "DYNREG_ACCESS": ("initial_access_token",),
+    "DYNREG_URL_PREFIX": "/oauth2",
+    "DYNREG_DISCOVERY": True,
+    "DYNREG_OPENID_DISCOVERY": False,
+    "DYNREG_DEFAULT_SCOPES": (),
+    "DYNREG_UNSUPPORTED": "narrow",
+    "DYNREG_APPLICATION_TYPE": "lenient",
+    "DYNREG_SECRET_KEYS": (),
+    "DYNREG_CLIENT_SECRET_LIFETIME": 0,
+    "DYNREG_MANAGEMENT": ("read", "update", "delete"),
+    "DYNREG_CORS_ORIGINS": "*",
+    "DYNREG_MAX_REQUEST_BYTES": 65536,
+}
+KEYS = [*DEFAULTS, "DYNREG_SERVER_METADATA", "DYNREG_PRIVATE_SCHEMES"]
+
+WRONG: dict[str, list[Any]] = {
+    "DYNREG_ACCESS": ["open", None, True, 1, {"open"}, {"open": True}, ["opened"], ["open", "open"], [1], [["open"]]],
+    "DYNREG_SERVER_METADATA": [None, ISSUER, [], 1, [("issuer", ISSUER)]],
+    "DYNREG_URL_PREFIX": [None, 1, "oauth2", "/", "/oauth2/", "/a//b", "/a b", "/<a>", "/a\n", "/\u00e9", "/a?b"],
+    "DYNREG_DISCOVERY": [None, 0, 1, "true", "False", []],
+    "DYNREG_OPENID_DISCOVERY": [None, 0, 1, "true", "False", []],
+    "DYNREG_DEFAULT_SCOPES": ["mcp:read", None, 1, [1], {"mcp:read": True}, ["mcp:other"]],
+    "DYNREG_UNSUPPORTED": [None, True, "", "refuse", "Narrow", ["narrow"], {}],
+    "DYNREG_APPLICATION_TYPE": [None, True, "", "web", "native", ["strict"]],
+    "DYNREG_PRIVATE_SCHEMES": [
+        *(None, "cursor", ["cursor"], {"cursor": None}, {"cursor": 1}, {1: ".*"}, {b"cursor": ".*"}),
+        *({"Cursor": ".*"}, {"1cursor": ".*"}, {"cursor:": ".*"}, {"": ".*"}, {"cursor\n": ".*"}, {"cursor": "("}),
+    ],
+    "DYNREG_SECRET_KEYS": [
+        *(FERNET_KEY, None, 1, ["short"], [FERNET_KEY[:-1]], [FERNET_KEY.encode()], [FERNET_KEY, None]),
+        {FERNET_KEY: True},
+    ],
+    "DYNREG_CLIENT_SECRET_LIFETIME": [None, -1, 1.5, 60.0, True, "60", [60]],
+    "DYNREG_MANAGEMENT": ["read", None, True, ["write"], ["read", "read"], [None]],
+    "DYNREG_CORS_ORIGINS": [
+        *(None, True, "https://app.example", ["*"], ["app.example"], ["https://app.example/"], [1]),
+        *(["https://*.example"], ["https://app.example\n"], ["null"]),
+    ],
+    "DYNREG_MAX_REQUEST_BYTES": [None, 0, -1, 1023, True, "65536", 65536.0],
+}
+
+RIGHT: list[tuple[str, Any]] = [
+    ("DYNREG_ACCESS", []),
+    ("DYNREG_ACCESS", ["open"]),
+    ("DYNREG_ACCESS", ("initial_access_token", "open")),
+    ("DYNREG_URL_PREFIX", ""),
+    ("DYNREG_URL_PREFIX", "/a/b-c_d.e~f"),
+    ("DYNREG_DISCOVERY", False),
+    ("DYNREG_OPENID_DISCOVERY", True),
+    ("DYNREG_DEFAULT_SCOPES", ["mcp:read", "offline_access"]),
+    ("DYNREG_UNSUPPORTED", "reject"),
+    ("DYNREG_APPLICATION_TYPE", "strict"),
+    ("DYNREG_PRIVATE_SCHEMES", {}),
+    ("DYNREG_PRIVATE_SCHEMES", {"my-app+1": "", "com.example.app": "[a-z]+"}),
+    ("DYNREG_SECRET_KEYS", [FERNET_KEY]),
+    ("DYNREG_SECRET_KEYS", (FERNET_KEY, FERNET_KEY)),
+    ("DYNREG_CLIENT_SECRET_LIFETIME", 86400),
+    ("DYNREG_MANAGEMENT", []),
+    ("DYNREG_MANAGEMENT", ["read"]),
+    ("DYNREG_CORS_ORIGINS", []),
+    ("DYNREG_CORS_ORIGINS", ["https://app.example", "http://localhost:3000", "app+x://y"]),
+    ("DYNREG_MAX_REQUEST_BYTES", 1024),
+]
+
+
+def start(app: Flask) -> Settings:
+    DynamicRegistration(SQLAlchemy()).init_app(app)
+    settings: Settings = app.extensions["dynreg"].settings
+    return settings
+
+
+def started(**config: Any) -> Settings:
+    app = Flask(__name__)
+    app.config.update({"DYNREG_SERVER_METADATA": SERVER_METADATA} | config)
+    return start(app)
+
+
+def in_force(settings: Settings, key: str) -> Any:
+    return getattr(settings, key.removeprefix("DYNREG_").lower())
+
+
+def stopped(**config: Any) -> str | None:
+    """What the error says that stops the start, if one does."""
+    try:
+        started(**config)
+    except ConfigurationError as error:
+        return str(error)
+    return None
+
+
+def fault(**config: Any) -> str:
+    message = stopped(**config)
+    assert message is not None
+    return message
+
+
+def test_every_key_is_tested_here() -> None:
+    keys = {f"DYNREG_{field.name.upper()}" for field in dataclasses.fields(Settings)}
+    assert keys == set(KEYS) == set(WRONG)
+    assert {key for key, _ in RIGHT} == keys - {"DYNREG_SERVER_METADATA"}
+
+
+@pytest.mark.parametrize("key", DEFAULTS)
+def test_a_key_that_is_not_there_has_its_default(key: str) -> None:
+    assert in_force(started(), key) == DEFAULTS[key]
+
+
+def test_the_default_private_schemes_are_those_of_known_desktop_clients() -> None:
+    assert set(started().private_schemes) == {
+        *("cursor", "vscode", "vscode-insiders", "vscodium", "windsurf", "claude", "jetbrains", "oc", "grokbot")
+    }
+
+
+@pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in WRONG.items() for value in values])
+def test_a_wrong_value_stops_the_start_and_the_error_names_the_key(key: str, value: Any) -> None:
+    assert re.match(rf"{key}\b", fault(**{key: value}))
+
+
+@pytest.mark.parametrize(("key", "value"), RIGHT)
+def test_a_right_value_is_in_force(key: str, value: Any) -> None:
+    assert in_force(started(**{key: value}), key) == (tuple(value) if isinstance(value, list) else value)
+
+
+@given(st.sampled_from(KEYS), json_values)
+def test_whatever_value_a_key_has_the_app_starts_or_the_error_names_the_key(key: str, value: Any) -> None:
+    assert key in (stopped(**{key: value}) or key)
+
+
+@pytest.mark.parametrize(
+    ("unknown", "near"),
+    [
+        ("DYNREG_ACESS", "DYNREG_ACCESS"),
+        ("DYNREG_SCOPES_DEFAULT", "DYNREG_DEFAULT_SCOPES"),
+        ("DYNREG_SECRET_KEY", "DYNREG_SECRET_KEYS"),
+        ("DYNREG_SERVER_METADATA_", "DYNREG_SERVER_METADATA"),
+        ("DYNREG_url_prefix", None),
+        ("DYNREG_", None),
+        ("DYNREG_0123456789", None),
+    ],
+)
+def test_an_unknown_key_stops_the_start_and_the_error_names_the_near_one(unknown: str, near: str | None) -> None:
+    message = fault(**{unknown: True})
+    assert message.startswith(f"{unknown} is not a setting")
+    if near:
+        assert message.endswith(f"is {near} meant?")
+
+
+def test_keys_of_others_are_nobodys_business() -> None:
+    started(DYNREGISTRATION=1, dynreg_acess=1, MY_DYNREG_ACCESS=1)
+
+
+# ---- Keys that have to fit together
+
+
+def test_default_scopes_must_be_scopes_of_the_server() -> None:
+    message = fault(DYNREG_DEFAULT_SCOPES=["mcp:read", "mcp:admin"])
+    assert message.startswith("DYNREG_DEFAULT_SCOPES") and "scopes_supported" in message
+    assert "DYNREG_DEFAULT_SCOPES" in fault(
+        DYNREG_DEFAULT_SCOPES=["mcp:read"],
+        DYNREG_SERVER_METADATA={name: value for name, value in SERVER_METADATA.items() if name != "scopes_supported"},
+    )
+
+
+def test_client_secret_jwt_needs_keys_for_secrets() -> None:
+    server = SERVER_METADATA | {"token_endpoint_auth_methods_supported": ["client_secret_jwt"]}
+    assert fault(DYNREG_SERVER_METADATA=server).startswith("DYNREG_SECRET_KEYS")
+    started(DYNREG_SERVER_METADATA=server, DYNREG_SECRET_KEYS=[FERNET_KEY])
+
+
+def test_openid_discovery_needs_discovery() -> None:
+    assert fault(DYNREG_DISCOVERY=False, DYNREG_OPENID_DISCOVERY=True).startswith("DYNREG_OPENID_DISCOVERY")
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    [
+        *("javascript", "data", "vbscript", "file", "blob", "filesystem", "about", "view-source", "intent"),
+        *("http", "https", "ws", "wss", "ftp", "jar", "mailto", "tel", "sms", "ms-settings", "search-ms"),
+    ],
+)
+def test_a_scheme_that_runs_or_reads_things_cannot_be_allowed(scheme: str) -> None:
+    message = fault(DYNREG_PRIVATE_SCHEMES={"cursor": ".*", scheme: ".*"})
+    assert message.startswith("DYNREG_PRIVATE_SCHEMES") and scheme in message and "cursor" not in message
+
+
+# ---- From the environment
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in [name for name in os.environ if name.startswith("FLASK_")]:
+        monkeypatch.delenv(name)
+    return monkeypatch
+
+
+def started_from_environment() -> Settings:
+    app = Flask(__name__)
+    app.config["DYNREG_SERVER_METADATA"] = dict(SERVER_METADATA)
+    app.config.from_prefixed_env()
+    return start(app)
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("DYNREG_ACCESS", '["open"]', ("open",)),
+        ("DYNREG_ACCESS", "[]", ()),
+        ("DYNREG_URL_PREFIX", "/register-here", "/register-here"),
+        ("DYNREG_DISCOVERY", "false", False),
+        ("DYNREG_DEFAULT_SCOPES", '["mcp:read"]', ("mcp:read",)),
+        ("DYNREG_UNSUPPORTED", "reject", "reject"),
+        ("DYNREG_APPLICATION_TYPE", "strict", "strict"),
+        ("DYNREG_PRIVATE_SCHEMES", '{"myapp": "[a-z]*"}', {"myapp": "[a-z]*"}),
+        ("DYNREG_PRIVATE_SCHEMES__myapp", "[a-z]*", {"myapp": "[a-z]*"}),
+        ("DYNREG_SECRET_KEYS", json.dumps([FERNET_KEY]), (FERNET_KEY,)),
+        ("DYNREG_CLIENT_SECRET_LIFETIME", "3600", 3600),
+        ("DYNREG_MANAGEMENT", '["read", "delete"]', ("read", "delete")),
+        ("DYNREG_CORS_ORIGINS", "*", "*"),
+        ("DYNREG_CORS_ORIGINS", "[]", ()),
+        ("DYNREG_MAX_REQUEST_BYTES", "2048", 2048),
+    ],
+)
+def test_every_key_can_come_from_the_environment(
+    environment: pytest.MonkeyPatch, key: str, text: str, value: Any
+) -> None:
+    environment.setenv(f"FLASK_{key}", text)
+    assert in_force(started_from_environment(), key.partition("__")[0]) == value
+
+
+def test_the_server_metadata_can_come_from_the_environment_as_a_whole(environment: pytest.MonkeyPatch) -> None:
+    whole = SERVER_METADATA | {"issuer": "https://whole.example", "scopes_supported": ["one"]}
+    environment.setenv("FLASK_DYNREG_SERVER_METADATA", json.dumps(whole))
+    assert started_from_environment().server_metadata["issuer"] == "https://whole.example"
+    assert started_from_environment().server_metadata["scopes_supported"] == ["one"]
+
+
+def test_the_server_metadata_can_come_from_the_environment_member_by_member(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("FLASK_DYNREG_SERVER_METADATA__issuer", "https://other.example")
+    environment.setenv("FLASK_DYNREG_SERVER_METADATA__scopes_supported", '["one"]')
+    settings = started_from_environment()
+    assert settings.server_metadata["issuer"] == "https://other.example"
+    assert settings.server_metadata["scopes_supported"] == ["one"]
+    assert settings.server_metadata["token_endpoint"] == SERVER_METADATA["token_endpoint"]
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "form"),
+    [
+        ("DYNREG_ACCESS", "open", '["open", "initial_access_token"]'),
+        ("DYNREG_ACCESS", "open,initial_access_token", '["open", "initial_access_token"]'),
+        ("DYNREG_MANAGEMENT", "read", '["read", "update", "delete"]'),
+        ("DYNREG_DEFAULT_SCOPES", "mcp:read mcp:write", '["..."]'),
+        ("DYNREG_CORS_ORIGINS", "https://app.example", '["https://app.example"]'),
+        ("DYNREG_SERVER_METADATA", "https://as.example", '{"issuer": "https://..."}'),
+        ("DYNREG_SERVER_METADATA__scopes_supported", "mcp:read", '["..."]'),
+    ],
+)
+def test_a_bare_string_where_json_belongs_stops_the_start_and_shows_the_json(
+    environment: pytest.MonkeyPatch, key: str, text: str, form: str
+) -> None:
+    environment.setenv(f"FLASK_{key}", text)
+    with pytest.raises(ConfigurationError, match=re.escape(form)) as caught:
+        started_from_environment()
+    assert str(caught.value).startswith(key.partition("__")[0])
+
+
+def test_a_key_for_secrets_without_a_list_around_it_stops_the_start_and_is_not_shown(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    environment.setenv("FLASK_DYNREG_SECRET_KEYS", FERNET_KEY)
+    with pytest.raises(ConfigurationError, match=r"^DYNREG_SECRET_KEYS must be a list") as caught:
+        started_from_environment()
+    assert FERNET_KEY not in str(caught.value)
+
+
+# ---- Copies
+
+
+def test_what_a_host_does_to_its_dictionaries_afterwards_changes_nothing() -> None:
+    server = json.loads(json.dumps(SERVER_METADATA))
+    schemes, access, scopes = {"myapp": "a"}, ["open"], ["mcp:read"]
+    settings = started(
+        DYNREG_SERVER_METADATA=server,
+        DYNREG_PRIVATE_SCHEMES=schemes,
+        DYNREG_ACCESS=access,
+        DYNREG_DEFAULT_SCOPES=scopes,
+    )
+    server["issuer"] = "https://evil.example"
+    server["scopes_supported"].append("admin")
+    schemes["other"] = ".*"
+    access.clear()
+    scopes.append("mcp:write")
+    assert settings.server_metadata["issuer"] == ISSUER
+    assert settings.server_metadata["scopes_supported"] == SERVER_METADATA["scopes_supported"]
+    assert settings.private_schemes == {"myapp": "a"}
+    assert settings.access == ("open",)
+    assert settings.default_scopes == ("mcp:read",)
+
+
+def test_two_apps_of_one_extension_have_settings_of_their_own() -> None:
+    dynreg = DynamicRegistration(SQLAlchemy())
+    shared = dict(SERVER_METADATA)
+    settings = []
+    for number in (1, 2):
+        app = Flask(__name__)
+        shared["issuer"] = f"https://{number}.example"
+        app.config.update(DYNREG_SERVER_METADATA=shared, DYNREG_URL_PREFIX=f"/{number}")
+        dynreg.init_app(app)
+        settings.append(app.extensions["dynreg"].settings)
+    assert [each.server_metadata["issuer"] for each in settings] == ["https://1.example", "https://2.example"]
+    assert [each.url_prefix for each in settings] == ["/1", "/2"]
+
+
+def test_settings_do_not_change() -> None:
+    settings = started()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings.access = ("open",)  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        settings.server_metadata["issuer"] = "https://evil.example"  # type: ignore[index]
