@@ -26,5 +26,7 @@ def issue_token(label: str | None, expires_in: int | None, uses: int | None) -> 
         token = registrar.tokens.issue(label, expires_in, uses)
         registrar.sessions.session.commit()
     except DBAPIError as error:
-        raise click.ClickException("The database could not keep the token. Are its tables there and up to date?") from error
+        raise click.ClickException(
+            "The database could not keep the token. Are its tables there and up to date?"
+        ) from error
     click.echo(token)
