@@ -6,7 +6,8 @@ from flask import has_request_context, request
 
 
 class Addresses:
-    """`application_root` stands in for SCRIPT_NAME where there is no request."""
+    """`application_root` stands in for SCRIPT_NAME: where there is no request, and where the front server passes the root's
+    `/.well-known/` paths on to an app that is mounted elsewhere."""
 
     def __init__(self, issuer: str, url_prefix: str, application_root: str) -> None:
         parts = urlsplit(issuer)
@@ -16,8 +17,8 @@ class Addresses:
 
     @property
     def base(self) -> str:
-        root = request.script_root if has_request_context() else self._application_root
-        return self._origin + root + self._url_prefix
+        script_root = request.script_root if has_request_context() else ""
+        return self._origin + (script_root or self._application_root) + self._url_prefix
 
     @property
     def registration(self) -> str:
