@@ -27,7 +27,9 @@ def json_response(status: int, body: Mapping[str, Any], headers: Headers) -> Res
 
 
 def http_error(error: HTTPException) -> Response:
-    """An error of Flask's or of the host's as OAuth JSON, with its status and its headers."""
+    """An error of Flask's or of the host's as OAuth JSON, with its status and its headers; an answer that it brings, as it is."""
+    if isinstance(error.response, Response):
+        return error.response
     status = error.code or 500
     code = _CODES.get(status, "server_error" if status >= 500 else "invalid_request")
     kept = ("www-authenticate", "retry-after", "allow")
