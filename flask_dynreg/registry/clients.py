@@ -48,8 +48,8 @@ class Clients:
         self._sessions = sessions
         self._issuer = issuer
         client, event = table_of(models.client), table_of(models.event)
-        this = client.c.client_id == bindparam("this", type_=client.c.client_id.type)
-        unchanged = this & (client.c.version == bindparam("seen", type_=client.c.version.type))
+        this = client.c.client_id == bindparam("w_this", type_=client.c.client_id.type)
+        unchanged = this & (client.c.version == bindparam("w_seen", type_=client.c.version.type))
         self._find = select(*(client.c[name] for name in _CLIENT)).where(this)
         self._load = select(models.client).where(this)
         self._add = insert(client).inline().values(_binds(client, "c_", [*_CLIENT, "updated_at"]))
@@ -72,16 +72,18 @@ class Clients:
         )
         known = {*_CLIENT, "updated_at"}
         # A default that Python computes does not come into force inside of another statement.
-        self._apart = any(column.default is not None for column in client.c if column.name not in known)
+        others = [column for column in client.c if column.name not in known]
+        self._added_apart = any(column.default is not None for column in others)
+        self._changed_apart = any(column.onupdate is not None for column in others)
 
     def find(self, client_id: str) -> ClientRecord | None:
         """For a request about the client itself."""
-        row = self._sessions.first(self._find, {"this": client_id})
+        row = self._sessions.first(self._find, {"w_this": client_id})
         return ClientRecord(*tuple(row)) if row and row.issuer in (self._issuer, None) else None
 
     def load(self, client_id: str) -> RegisteredClientMixin | None:
         """The instance of the client model, in the session."""
-        client = self._sessions.session.scalar(self._load, {"this": client_id})
+        client = self._sessions.session.scalar(self._load, {"w_this": client_id})
         return client if client and client.issuer in (self._issuer, None) else None
 
     def add(self, client: ClientRecord, event: Mapping[str, Any], columns: Mapping[str, Any]) -> None:
@@ -90,7 +92,7 @@ class Clients:
         values["updated_at"] = client.client_id_issued_at
         connection = self._sessions.connection()
         told = _values("e_", self._event(client, event))
-        if columns or self._apart or connection.dialect.name != "postgresql":
+        if columns or self._added_apart or connection.dialect.name != "postgresql":
             connection.execute(self._add.values(**columns) if columns else self._add, _values("c_", values))
             connection.execute(self._tell, told)
         else:
@@ -118,16 +120,16 @@ class Clients:
         values: dict[str, Any],
         event: Mapping[str, Any],
     ) -> bool:
-        values |= {"this": client.client_id, "seen": client.version}
+        values |= {"w_this": client.client_id, "w_seen": client.version}
         told = _values("e_", self._event(client, event))
         connection = self._sessions.connection()
-        if connection.dialect.name == "postgresql":
+        if connection.dialect.name == "postgresql" and not self._changed_apart:
             done = connection.execute(together, values | told).rowcount == 1
         else:
             done = connection.execute(alone, values).rowcount == 1
             if done:
                 connection.execute(self._tell, told)
-        self._sessions.forget(client.client_id)
+        self._sessions.forget(client.client_id, gone=alone is self._remove)
         return done
 
     def _event(self, client: ClientRecord, event: Mapping[str, Any]) -> dict[str, Any]:

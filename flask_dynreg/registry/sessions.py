@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Engine, Executable, Row, event
+from sqlalchemy import Connection, Engine, Executable, Row, event, inspect
 from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 _WAITING = "flask_dynreg.waiting"
+_SETTLED = "flask_dynreg.settled"
 
 
 class Sessions:
@@ -68,11 +69,16 @@ class Sessions:
             self._readers[engine] = reader
         return reader
 
-    def forget(self, client_id: str) -> None:
-        """Makes an instance of this client that the session holds read its row again: Core statements pass it by."""
+    def forget(self, client_id: str, *, gone: bool) -> None:
+        """Makes an instance of this client that the session holds read its row again: Core statements pass it by.
+
+        What the host changed about it and has not written yet stays, unless the row is gone.
+        """
         for instance in list(self.session.identity_map.values()):
-            if isinstance(instance, self._client_model) and instance.client_id == client_id:  # type: ignore[attr-defined]
-                self.session.expire(instance)
+            if isinstance(instance, self._client_model):
+                state = inspect(instance)
+                if state.dict.get("client_id") == client_id:
+                    self.session.expire(instance, None if gone else state.unmodified)
 
     def after_commit(self, tell: Callable[[], None]) -> None:
         """Calls `tell` once the outermost transaction is committed and over; never, if it or a savepoint in it is rolled back."""
@@ -98,11 +104,21 @@ def _is_within(transaction: SessionTransaction | None, outer: SessionTransaction
     return False
 
 
+def _settle(session: Session) -> None:
+    if session.get_nested_transaction() is None:
+        session.info.setdefault(_SETTLED, []).extend(session.info.pop(_WAITING, ()))
+
+
 def _tell(session: Session, transaction: SessionTransaction) -> None:
-    # SQL in after_commit raises: the transaction is not over yet. Here it is.
+    # SQL in after_commit raises: the transaction is not over yet. Here it is, be it by a close() without a commit.
     if transaction.parent is None:
-        for _, tell in session.info.pop(_WAITING, ()):
+        session.info.pop(_WAITING, None)
+        for _, tell in session.info.pop(_SETTLED, ()):
             tell()
 
 
-_LISTENERS: dict[str, Callable[..., None]] = {"after_soft_rollback": _drop, "after_transaction_end": _tell}
+_LISTENERS: dict[str, Callable[..., None]] = {
+    "after_soft_rollback": _drop,
+    "after_commit": _settle,
+    "after_transaction_end": _tell,
+}
