@@ -18,6 +18,7 @@ REDIRECT_GRANTS = frozenset({"authorization_code", "implicit"})
 LONGEST_ISSUER = 255
 """It has to fit into its column."""
 
+_URL = re.compile(r"(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+")
 _LIST = re.compile(r"(?:.*_)?(?:scopes|types|modes|methods|values|locales|claims)_supported")
 # RFC 6749 appendix A. The names of scopes have no space in them, as it stands between two.
 _NAMES = re.compile(r"[ !#-\[\]-~]+")
@@ -58,7 +59,7 @@ def check_issuer(issuer: Any) -> None:
 
 def is_url(value: Any, *, queries: bool = True) -> bool:
     """Whether it is an absolute https URL with a host, or an http one of a loopback host."""
-    if not isinstance(value, str) or not value.isascii() or not value.isprintable() or " " in value or "\\" in value:
+    if not isinstance(value, str) or not _URL.fullmatch(value):
         return False
     try:
         parts = urlsplit(value)

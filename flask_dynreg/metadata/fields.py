@@ -25,6 +25,10 @@ class Member(fields.Field[Any]):
         self.check(value)
         return value
 
+    def is_blank(self, value: object) -> bool:
+        """Whether the value says nothing, beside null and the empty string."""
+        return False
+
     def check(self, value: Any) -> None:
         """Raises ValidationError: what would be right, or for an array a mapping of item numbers to that."""
         raise NotImplementedError
@@ -32,6 +36,9 @@ class Member(fields.Field[Any]):
 
 class Text(Member):
     """For people to read."""
+
+    def is_blank(self, value: object) -> bool:
+        return isinstance(value, str) and value.isspace()
 
     def check(self, value: Any) -> None:
         if not isinstance(value, str):

@@ -6,6 +6,9 @@ from flask_dynreg.metadata.server import ServerSupport, grants_of, words
 
 Metadata = dict[str, Any]
 
+NARROWED_BY = ("grant_types", "response_types", "token_endpoint_auth_method")
+"""The members that `narrowed` reads."""
+
 
 def completed(metadata: Metadata, server: ServerSupport) -> None:
     """Fills in what RFC 7591 section 2 says of an absent member, and what the answer always shows."""

@@ -59,7 +59,7 @@ class Shape:
                     description = f"must have each language tag once, and at most {MOST_TAGGED} tagged members in all."
                     problems.append(Problem(f"/{name}", description, "RFC 7591 section 2.2"))
                 tags.add(name.lower())
-            if value is None or (isinstance(value, str) and not value.strip()):
+            if value is None or value == "" or member.is_blank(value):
                 continue
             try:
                 member.deserialize(value, name)

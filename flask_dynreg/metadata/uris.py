@@ -19,6 +19,9 @@ _LARGEST_PORT = 65535
 _NOT_PUBLIC = re.compile(
     r"(?:.*\.)?(?:localhost|local|localdomain|internal|intranet|private|corp|home|lan|home\.arpa|test|invalid|onion|alt)"
 )
+# What IPv6 hands out for the public network, and what in it is for protocols, 6to4 or documentation: RFC 6890, RFC 9637.
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+_NOT_GLOBAL = [ipaddress.IPv6Network(network) for network in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,8 @@ def address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 def looks_public(host: str) -> bool:
     """Whether a host could be one of the public network, as far as its text tells."""
     literal = address(host)
+    if isinstance(literal, ipaddress.IPv6Address):
+        return literal in _GLOBAL_UNICAST and not any(literal in network for network in _NOT_GLOBAL)
     if literal:
         return literal.is_global and not literal.is_multicast
     return "." in host and not _NOT_PUBLIC.fullmatch(host)

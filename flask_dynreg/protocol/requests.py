@@ -20,6 +20,7 @@ _CHUNK = 65536
 _DRAINED = 2**20
 _MEDIA_TYPE = re.compile(r"application/json[ \t]*(?:;.*)?", re.IGNORECASE | re.ASCII)
 _BEARER = re.compile(r"bearer[ ]+([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE | re.ASCII)
+_TOKEN_IN_URL = re.compile(rb"(?:^|&)access_token(?:=|&|$)")
 _SECTION = "RFC 7591 section 3.1, RFC 8259"
 
 
@@ -119,7 +120,7 @@ def bearer_token(request: Request) -> str | None:
     Raises MalformedTokenError for what is not one token, MissingTokenError for a token that is sent in another way.
     """
     header = request.headers.get("Authorization")
-    if "access_token" in request.args:
+    if _TOKEN_IN_URL.search(request.query_string):  # as bytes: whatever else is in it may not even be UTF-8
         if header is not None:
             raise MalformedTokenError("The token must be there once, in the Authorization header.")
         raise MissingTokenError("The token must be in the Authorization header, not in the URL.")

@@ -1,6 +1,7 @@
 """Routes that see every method, so that each answer, 405 included, is ours: OAuth JSON, with CORS."""
 
 from collections.abc import Callable
+from urllib.parse import unquote
 
 from flask import Blueprint, Flask, Response, request
 from flask.blueprints import BlueprintSetupState
@@ -19,7 +20,7 @@ def add_route(blueprint: Blueprint, path: str, name: str, view: View, setting: s
     """
 
     def add(state: BlueprintSetupState) -> None:
-        rule = (state.url_prefix or "") + path
+        rule = (state.url_prefix or "") + unquote(path)  # as the path of a request is when it is routed
         assert isinstance(state.app, Flask)
         refuse_taken(state.app, rule, setting)
         endpoint = f"{blueprint.name}.{name}"

@@ -78,15 +78,6 @@ class ClientEventMixin:
         return (Index(f"ix_{cls.__tablename__}_issuer", "issuer", "client_id"),)
 
 
-@dataclass(frozen=True)
-class Models:
-    """The model classes of one app: its own, or those of `define_models`."""
-
-    client: type[RegisteredClientMixin]
-    initial_access_token: type[InitialAccessTokenMixin]
-    event: type[ClientEventMixin]
-
-
 def table_of(model: type[RegisteredClientMixin | InitialAccessTokenMixin | ClientEventMixin]) -> Table:
     """The table of a model. Raises ConfigurationError for a model that has none of its own."""
     table = model.__table__
@@ -95,16 +86,30 @@ def table_of(model: type[RegisteredClientMixin | InitialAccessTokenMixin | Clien
     return table
 
 
+@dataclass(frozen=True)
+class Models:
+    """The model classes of one app: its own, or those of `define_models`."""
+
+    client: type[RegisteredClientMixin]
+    initial_access_token: type[InitialAccessTokenMixin]
+    event: type[ClientEventMixin]
+
+    def __post_init__(self) -> None:
+        tables = [table_of(model) for model in (self.client, self.initial_access_token, self.event)]
+        if len({table.metadata.info.get("bind_key") for table in tables}) > 1:
+            raise ConfigurationError("The models must be in one database: they have different bind keys.")
+
+
 _REMEMBERED = "flask_dynreg"
 
 
 def define_models(db: Any, client: type[RegisteredClientMixin] | None = None, *, bind_key: str | None = None) -> Models:
     """The default models on the metadata of `db` (Flask-SQLAlchemy, or a declarative base).
 
-    `client` is the host's own client model, if it has one. `bind_key` puts the tables into that database of Flask-SQLAlchemy. For
-    the same metadata the same models come back: calling it twice is fine.
+    `client` is the host's own client model, if it has one: the other tables go where its table is. Without it, `bind_key` puts
+    the tables into that database of Flask-SQLAlchemy. For the same metadata the same models come back: calling it twice is fine.
     """
-    metadata: MetaData = db.metadata if bind_key is None else _metadata_of(db, bind_key)
+    metadata: MetaData = table_of(client).metadata if client else _metadata_of(db, bind_key)
     remembered: dict[type | None, Models] = metadata.info.setdefault(_REMEMBERED, {})
     if client not in remembered:
         others = next(iter(remembered.values()), None)
@@ -113,8 +118,11 @@ def define_models(db: Any, client: type[RegisteredClientMixin] | None = None, *,
     return remembered[client]
 
 
-def _metadata_of(db: Any, bind_key: str) -> MetaData:
-    """Flask-SQLAlchemy makes it for its first model, or in `init_app`: here it may be the first to be asked for."""
+def _metadata_of(db: Any, bind_key: str | None) -> MetaData:
+    """Flask-SQLAlchemy makes that of a key for its first model, or in `init_app`: here it may be the first to be asked for."""
+    if bind_key is None:
+        common: MetaData = db.metadata
+        return common
     fresh = MetaData(naming_convention=db.metadata.naming_convention, info={"bind_key": bind_key})
     metadata: MetaData = db.metadatas.setdefault(bind_key, fresh)
     return metadata
