@@ -65,7 +65,7 @@ def register(metadata: dict[str, Any], name: str, initial_access_token: str | No
     bearer = {"Authorization": f"Bearer {initial_access_token}"} if initial_access_token else {}
     answer = httpx2.post(metadata["registration_endpoint"], json=client_metadata, headers=bearer, timeout=10)
     if answer.status_code != 201:
-        hint = "" if initial_access_token else " Does it want an --initial-access-token?"
+        hint = " Does it want an --initial-access-token?" if answer.status_code == 401 else ""
         sys.exit(f"The registration was refused ({answer.status_code}): {answer.text}{hint}")
     client = answer.json()
     return Registration(**{field: client[field] for field in Registration.__dataclass_fields__})
