@@ -44,8 +44,8 @@ def faults(value: Any) -> Faults:
     if len(set(names)) != len(names):
         yield None, "must have a kid only once."
     uses = {key.get("use") for key in sound}
-    if {None, "enc"} <= uses:  # a key without use is one for signatures: OpenID Connect Registration section 2
-        yield None, "must have use on every key, since it has keys for encryption beside others."
+    if None in uses and len(uses) > 1:  # OpenID Connect Registration section 2
+        yield None, "must have use on every key, if it has it on one."
 
 
 def _key_fault(key: Any) -> str | None:
