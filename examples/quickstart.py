@@ -11,6 +11,7 @@ import json
 import os
 import re
 import secrets
+import sys
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -425,11 +426,12 @@ def say_what_to_try(config: Config) -> None:
     issuer, is_open = config["DYNREG_SERVER_METADATA"]["issuer"], "open" in config["DYNREG_ACCESS"]
     metadata = {"client_name": "Mine", "redirect_uris": ["http://127.0.0.1/cb"], "token_endpoint_auth_method": "none"}
     bearer, option = ("", "") if is_open else (" -H 'Authorization: Bearer TOKEN'", " --initial-access-token TOKEN")
+    commands = os.path.relpath(Path(sys.executable).parent)  # of the environment that has what the examples need
     click.echo("Register a client:")
     click.echo(
         f"  curl {issuer}/oauth2/register{bearer} -H 'Content-Type: application/json' -d '{json.dumps(metadata)}'"
     )
     click.echo("Start an MCP server that trusts this one:")
-    click.echo(f"  python examples/mcp_server.py --issuer {issuer} --port 8000{option}")
+    click.echo(f"  {commands}/python examples/mcp_server.py --issuer {issuer} --port 8000{option}")
     if not is_open:
-        click.echo("with a TOKEN from:\n  flask --app examples/quickstart.py dynreg issue-token --uses 10")
+        click.echo(f"with a TOKEN from:\n  {commands}/flask --app examples/quickstart.py dynreg issue-token --uses 10")
