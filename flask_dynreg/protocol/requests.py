@@ -78,7 +78,7 @@ def parsed_object(body: bytes) -> dict[str, Any]:
 
 
 def _walk(value: Any, depth: int) -> None:
-    if depth > DEEPEST:
+    if depth > DEEPEST and isinstance(value, dict | list):
         _refuse(f"The request body must have at most {DEEPEST} levels.")
     if isinstance(value, dict):
         for name, item in value.items():
