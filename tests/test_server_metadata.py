@@ -15,14 +15,31 @@ from tests.hostile import json_values
 
 ENDPOINTS = {"authorization_endpoint": f"{ISSUER}/authorize", "token_endpoint": f"{ISSUER}/token"}
 MEMBERS = [
-    *("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri", "scopes_supported", "response_types_supported"),
-    *("response_modes_supported", "grant_types_supported", "token_endpoint_auth_methods_supported"),
-    *("token_endpoint_auth_signing_alg_values_supported", "service_documentation", "ui_locales_supported"),
-    *("op_policy_uri", "op_tos_uri", "revocation_endpoint", "revocation_endpoint_auth_methods_supported"),
-    *("revocation_endpoint_auth_signing_alg_values_supported", "introspection_endpoint"),
-    *("introspection_endpoint_auth_methods_supported", "code_challenge_methods_supported"),
-    *("introspection_endpoint_auth_signing_alg_values_supported", "authorization_response_iss_parameter_supported"),
-    *("registration_endpoint", "signed_metadata", "x_unknown"),
+    "issuer",
+    "authorization_endpoint",
+    "token_endpoint",
+    "jwks_uri",
+    "scopes_supported",
+    "response_types_supported",
+    "response_modes_supported",
+    "grant_types_supported",
+    "token_endpoint_auth_methods_supported",
+    "token_endpoint_auth_signing_alg_values_supported",
+    "service_documentation",
+    "ui_locales_supported",
+    "op_policy_uri",
+    "op_tos_uri",
+    "revocation_endpoint",
+    "revocation_endpoint_auth_methods_supported",
+    "revocation_endpoint_auth_signing_alg_values_supported",
+    "introspection_endpoint",
+    "introspection_endpoint_auth_methods_supported",
+    "code_challenge_methods_supported",
+    "introspection_endpoint_auth_signing_alg_values_supported",
+    "authorization_response_iss_parameter_supported",
+    "registration_endpoint",
+    "signed_metadata",
+    "x_unknown",
 ]
 
 
@@ -56,14 +73,15 @@ def fault(metadata: Any, **config: Any) -> str:
 @pytest.mark.parametrize(
     "issuer",
     [
-        *("https://as.example", "https://as.example/", "https://as.example/tenant/1", "https://as.example:8443"),
-        *(
-            "https://192.0.2.1",
-            "https://[2001:db8::1]/x",
-            "http://127.0.0.1:5000",
-            "http://localhost",
-            "http://[::1]:80",
-        ),
+        "https://as.example",
+        "https://as.example/",
+        "https://as.example/tenant/1",
+        "https://as.example:8443",
+        "https://192.0.2.1",
+        "https://[2001:db8::1]/x",
+        "http://127.0.0.1:5000",
+        "http://localhost",
+        "http://[::1]:80",
     ],
 )
 def test_an_issuer_is_published_character_by_character(issuer: str) -> None:
@@ -73,24 +91,38 @@ def test_an_issuer_is_published_character_by_character(issuer: str) -> None:
 @pytest.mark.parametrize(
     "issuer",
     [
-        *(..., None, "", 1, True, ["https://as.example"], "as.example", "//as.example", "https://", "https:///x"),
-        *(
-            "http://as.example",
-            "http://192.168.0.1",
-            "http://localhost.evil.example",
-            "ftp://as.example",
-            "https:as.example",
-        ),
-        *("https://as.example?x=1", "https://as.example?", "https://as.example#x", "https://as.example#"),
-        *("https://u@as.example", "https://u:p@as.example", "https://as.example:port", "https://as.example:99999"),
-        *(
-            "https://as example",
-            "https://as.example\n",
-            " https://as.example",
-            "https://as.ex\u00e4mple",
-            "https://as\\x",
-        ),
-        *("https://[::1", "HTTPS://as.example", "HTTP://localhost", "https://as.example/" + "x" * 237),
+        ...,
+        None,
+        "",
+        1,
+        True,
+        ["https://as.example"],
+        "as.example",
+        "//as.example",
+        "https://",
+        "https:///x",
+        "http://as.example",
+        "http://192.168.0.1",
+        "http://localhost.evil.example",
+        "ftp://as.example",
+        "https:as.example",
+        "https://as.example?x=1",
+        "https://as.example?",
+        "https://as.example#x",
+        "https://as.example#",
+        "https://u@as.example",
+        "https://u:p@as.example",
+        "https://as.example:port",
+        "https://as.example:99999",
+        "https://as example",
+        "https://as.example\n",
+        " https://as.example",
+        "https://as.ex\u00e4mple",
+        "https://as\\x",
+        "https://[::1",
+        "HTTPS://as.example",
+        "HTTP://localhost",
+        "https://as.example/" + "x" * 237,
     ],
 )
 def test_what_is_no_issuer_stops_the_start(issuer: Any) -> None:
@@ -181,8 +213,13 @@ def test_names_of_other_vocabularies_are_published_as_they_are() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("authorization_endpoint", "token_endpoint", "revocation_endpoint", "introspection_endpoint", "jwks_uri"),
-        *("userinfo_endpoint", "service_documentation"),
+        "authorization_endpoint",
+        "token_endpoint",
+        "revocation_endpoint",
+        "introspection_endpoint",
+        "jwks_uri",
+        "userinfo_endpoint",
+        "service_documentation",
     ],
 )
 @pytest.mark.parametrize("value", [None, 1, "", "/token", "http://as.example/token", "https://as.example/t#x", [], {}])
@@ -199,8 +236,12 @@ def test_an_endpoint_may_be_on_loopback_and_have_a_query() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("grant_types_supported", "response_types_supported", "scopes_supported", "response_modes_supported"),
-        *("token_endpoint_auth_methods_supported", "token_endpoint_auth_signing_alg_values_supported"),
+        "grant_types_supported",
+        "response_types_supported",
+        "scopes_supported",
+        "response_modes_supported",
+        "token_endpoint_auth_methods_supported",
+        "token_endpoint_auth_signing_alg_values_supported",
         "code_challenge_methods_supported",
     ],
 )
@@ -222,7 +263,14 @@ def test_a_scope_with_a_space_in_it_stops_the_start() -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        *(datetime.now(UTC), b"x", {"x"}, float("nan"), float("inf"), object(), {"a": object()}, [Ellipsis]),
+        datetime.now(UTC),
+        b"x",
+        {"x"},
+        float("nan"),
+        float("inf"),
+        object(),
+        {"a": object()},
+        [Ellipsis],
         {(1, 2): "x"},
     ],
 )
