@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.conformance.entropy import entropy, unlike
 from tests.conformance.exchange import MACHINE, PUBLIC, REDIRECT_URI, Client, bearer, delete, replaced
 from tests.conformance.requirements import requirement
-from tests.conformance.test_registration_answer import entropy, unlike
 from tests.conformance.visitor import AUTHORIZE, Visitor, answered
 
 ISSUER = "https://as.example"

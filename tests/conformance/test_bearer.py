@@ -6,6 +6,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from tests.conformance.entropy import entropy, unlike
 from tests.conformance.exchange import (
     CONFIDENTIAL,
     PUBLIC,
@@ -19,7 +20,6 @@ from tests.conformance.exchange import (
     unauthorized,
 )
 from tests.conformance.requirements import requirement
-from tests.conformance.test_registration_answer import entropy, unlike
 from tests.conftest import MakeApp, Register
 
 ODD_TOKENS = ['"', "\\", 'x", error="none', "\xe9", "a b", "a,b", "=", "x" * 9000, "dynreg", "%0d%0aX: y"]

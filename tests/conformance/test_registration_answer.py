@@ -1,13 +1,12 @@
 """RFC 7591 section 3.2.1: the client information response."""
 
-import math
-import re
 import time
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
+from tests.conformance.entropy import entropy, unlike
 from tests.conformance.exchange import (
     CONFIDENTIAL,
     PUBLIC,
@@ -38,12 +37,6 @@ RICH: dict[str, Any] = {
     "software_version": "2.1",
     "application_type": "web",
 }
-
-
-def entropy(token: str) -> float:
-    """Bits, if every character is chosen freely among letters, digits, - and _."""
-    assert re.fullmatch(r"[A-Za-z0-9_-]+", token)
-    return len(token) * math.log2(64)
 
 
 @requirement("RFC7591-3.2-01", "RFC7591-3.2.1-01", "RFC7591-3.2.1-15")
@@ -117,15 +110,6 @@ def test_a_registration_access_token_cannot_be_guessed(register: Register) -> No
     first, second = (register(**CONFIDENTIAL) for _ in range(2))
     for name in ("registration_access_token", "client_secret"):
         assert entropy(unlike(first[name], second[name])) >= 128
-
-
-def unlike(first: str, second: str) -> str:
-    """What is left of a token without the beginning that all tokens of its kind share."""
-    assert len(first) == len(second)
-    common = next(index for index in range(len(first)) if first[index] != second[index])
-    same = sum(a == b for a, b in zip(first[common:], second[common:], strict=True))
-    assert same < len(first[common:]) / 4
-    return first[common:]
 
 
 @requirement("RFC7592-3-01", "RFC7592-3-02", "OIDCREG-3.2-08", "RFC7592-B-01", "RFC7592-B-02", "RFC6750-5.3-01")

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +13,9 @@ from werkzeug.test import TestResponse
 
 from flask_dynreg import DynamicRegistration
 from tests.conftest import MakeApp
+from tests.corpus.entries import ENTRIES
 from tests.corpus.expectations import REFUSED, REGISTERED
 
-CORPUS: list[dict[str, Any]] = json.loads((Path(__file__).with_name("requests.json")).read_text(encoding="utf-8"))
-ENTRIES = {entry["id"]: entry for entry in CORPUS}
 SECRET = {"client_secret", "client_secret_expires_at"}
 ISSUED = {"client_id", "client_id_issued_at", "registration_access_token", "registration_client_uri"}
 DECIDED = {"grant_types", "response_types", "token_endpoint_auth_method", "scope"}
