@@ -93,12 +93,15 @@ def _walk(value: Any, depth: int) -> None:
 
 def body(request: Request, limit: int) -> bytes:
     """The whole body. Raises TooLargeError, also when a body without a length turns out to be too large."""
+    length = request.content_length or 0
     try:
-        taken = b"" if (request.content_length or 0) > limit else _read(request, limit + 1)
-        if len(taken) > limit or (request.content_length or 0) > limit:
+        taken = b"" if length > limit else _read(request, limit + 1)
+        if max(length, len(taken)) > limit:
             # A server that hangs up on a client that is still sending resets the connection, and with it this answer.
             _read(request, _DRAINED, keep=False)
             raise TooLargeError(f"The request body must have at most {limit} bytes.")
+        if len(taken) < length:
+            raise ClientDisconnected  # werkzeug looks for it unless the server says that it ends the body by itself
     except (ClientDisconnected, OSError):
         raise InvalidRequestError("The request body must be as long as Content-Length says.") from None
     return taken
