@@ -38,7 +38,7 @@ def faults(value: Any) -> Faults:
             yield number, fault
         elif key["kty"] in _TYPES:
             sound.append(key)
-    if sum(isinstance(key, dict) and key.get("kty") in _TYPES for key in keys) == 0:
+    if not any(isinstance(key, dict) and key.get("kty") in tuple(_TYPES) for key in keys):  # a kty may be unhashable
         yield None, "must have a key of type RSA, EC or OKP."
     names = [key["kid"] for key in sound if "kid" in key]
     if len(set(names)) != len(names):
