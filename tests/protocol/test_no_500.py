@@ -144,6 +144,15 @@ def test_any_content_length(target: Target, body: bytes, length: str, chunked: b
     is_sound(Asked("PUT", target.path, body, content_length=length, fields=fields).of(target.app))
 
 
+@pytest.mark.parametrize("id", ["a\nb", "\n", "/x", "//", "a/b", "a//", ".", "..", "%2f", "\x00", "\xff", "x" * 5000])
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_an_odd_client_id_is_an_unknown_one(target: Target, method: str, id: str) -> None:
+    fields = JSON | {"HTTP_AUTHORIZATION": f"Bearer {target.token}"}
+    answer = Asked(method, f"/oauth2/clients/{id}", b"{}", fields=fields).of(target.app)
+    is_sound(answer)
+    assert answer.status == 401
+
+
 @many
 @given(method=methods, id=octets.filter(bool), query=field_values, body=json_bodies, token=st.data())
 def test_any_client_id(target: Target, method: str, id: str, query: str, body: bytes, token: st.DataObject) -> None:
