@@ -113,7 +113,8 @@ class ConfigurationEndpoint(ClientConfigurationEndpoint):
         }
         for name, value in own.items():
             # A client may send back the answer that it got; anything else would be a wish.
-            if name in sent and not (type(sent[name]) is type(value) and sent[name] == value):
+            told = sent.get(name)
+            if told not in (None, "") and not (type(told) is type(value) and told == value):
                 problems.append(Problem(f"/{name}", "must be absent: the server alone sets it.", _UPDATE))
         return problems
 
