@@ -168,15 +168,14 @@ class Registrar:
     def update(self, client: ClientRecord, checked: CheckedMetadata) -> ClientInformation:
         """Replaces the metadata (RFC 7592 section 2.2), in the session's transaction; the record is the new one then.
 
-        A secret goes with the last method that needs it, and comes with the first. Raises RaceLostError.
+        A secret goes with the last method that needs it and comes with the first; one that is over is replaced. Raises
+        RaceLostError.
         """
         before, method = client.client_metadata, checked.metadata["token_endpoint_auth_method"]
         fresh: ClientInformation = {}
         if method not in SECRET_METHODS:
             client.client_secret, client.client_secret_expires_at = None, 0
-        elif client.client_secret is None or (
-            method == "client_secret_jwt" and not self.credentials.is_mac_key(client.client_secret)
-        ):
+        elif not self._has_secret_for(client, method):
             fresh = self._new_secret(method)
             client.client_secret = self.credentials.kept(fresh["client_secret"])
             client.client_secret_expires_at = fresh["client_secret_expires_at"]
@@ -186,6 +185,14 @@ class Registrar:
         self._withdraw_difference(client.client_id, before, checked.metadata)
         self._tell(signals.client_updated, client_id=client.client_id)
         return self.information(client) | fresh
+
+    def _has_secret_for(self, client: ClientRecord, auth_method: str) -> bool:
+        """Whether the client can go on with its secret: it is not over, can be checked, and fits the method."""
+        kept, expires_at = client.client_secret, client.client_secret_expires_at
+        is_over = expires_at and self.credentials.now() >= expires_at
+        if kept is None or is_over or not self.credentials.can_check(kept):
+            return False
+        return auth_method != "client_secret_jwt" or self.credentials.is_mac_key(kept)
 
     def delete(self, client: ClientRecord) -> None:
         """Deletes the client and, by the host's hooks, what was issued for it. Raises RaceLostError."""

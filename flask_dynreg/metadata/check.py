@@ -39,7 +39,7 @@ class MetadataCheck:
             problems += [
                 Problem(f"/{member}", "must have only what this server supports for the client.", "RFC 7591 section 2")
                 for member in taken
-                if unsound.isdisjoint(repairs.NARROWED_BY)  # a default stood in for what cannot be read
+                if unsound.isdisjoint(repairs.NARROWED_BY[member])  # a default stood in for what cannot be read
             ]
         problems += rules.broken(metadata, self._server, unsound)
         if problems:

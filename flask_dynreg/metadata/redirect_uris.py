@@ -64,11 +64,13 @@ class RedirectRules:
             return "must be https, http on loopback, or a private-use scheme with a period in it."
         if uri.authority is None and not uri.path.startswith("/"):
             return "must have a / after the colon of its private-use scheme."
+        if uri.authority and not uri.host:
+            return "must have a sound host and port, or none."
         return None
 
     def type_fault(self, value: str, application_type: str | None, grant_types: Collection[str]) -> str | None:
-        """What would be right, for a sound URI, by the `application_type` that the client states."""
-        if not self._strict or application_type != "web":
+        """What would be right about a sound URI, by the `application_type` that the client states."""
+        if not self._strict or application_type != "web" or self.fault(value):
             return None
         uri = parsed(value)
         if uri is None or uri.scheme != "https":

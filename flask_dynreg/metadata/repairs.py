@@ -6,8 +6,11 @@ from flask_dynreg.metadata.server import ServerSupport, grants_of, words
 
 Metadata = dict[str, Any]
 
-NARROWED_BY = ("grant_types", "response_types", "token_endpoint_auth_method")
-"""The members that `narrowed` reads."""
+NARROWED_BY = {
+    "grant_types": {"grant_types", "token_endpoint_auth_method"},
+    "response_types": {"response_types", "grant_types", "token_endpoint_auth_method"},
+}
+"""For each member that is narrowed, the members that decide how."""
 
 
 def completed(metadata: Metadata, server: ServerSupport) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask_dynreg.errors import Problem
 from flask_dynreg.metadata import key_sets
-from flask_dynreg.metadata.schema import RFC7591
+from flask_dynreg.metadata.schema import OIDC, RFC7591
 from flask_dynreg.metadata.server import REDIRECT_GRANTS, ServerSupport
 
 Metadata = dict[str, Any]
@@ -38,14 +38,18 @@ def redirect_uris_where_needed(metadata: Metadata, server: ServerSupport) -> Ite
         yield Problem("/redirect_uris", "must have at least one URI for a grant type that redirects.", RFC7591)
 
 
-@rule("redirect_uris", "application_type", "grant_types")
+@rule("redirect_uris")
 def redirect_uris_sound(metadata: Metadata, server: ServerSupport) -> Iterator[Problem]:
-    rules = server.redirect_rules
     for number, uri in enumerate(metadata["redirect_uris"]):
-        if fault := rules.fault(uri):
+        if fault := server.redirect_rules.fault(uri):
             yield Problem(f"/redirect_uris/{number}", fault, "RFC 8252 section 7, RFC 9700 section 2.1 and 2.6")
-        elif fault := rules.type_fault(uri, metadata.get("application_type"), metadata["grant_types"]):
-            yield Problem(f"/redirect_uris/{number}", fault, "OpenID Connect Registration 1.0 section 2")
+
+
+@rule("redirect_uris", "application_type", "grant_types")
+def redirect_uris_of_application_type(metadata: Metadata, server: ServerSupport) -> Iterator[Problem]:
+    for number, uri in enumerate(metadata["redirect_uris"]):
+        if fault := server.redirect_rules.type_fault(uri, metadata.get("application_type"), metadata["grant_types"]):
+            yield Problem(f"/redirect_uris/{number}", fault, OIDC)
 
 
 @rule("grant_types")

@@ -6,11 +6,19 @@ from urllib.parse import unquote
 from flask import Blueprint, Flask, Response, request
 from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import BaseConverter
 
 from flask_dynreg.errors import ConfigurationError
 from flask_dynreg.protocol import responses
 
 View = Callable[..., Response]
+
+
+class AnyTextConverter(BaseConverter):
+    """The rest of the path, whatever it is: werkzeug's own converters leave some of it to an HTML page."""
+
+    regex = r"[\s\S]+"
+    part_isolating = False
 
 
 def add_route(blueprint: Blueprint, path: str, name: str, view: View, setting: str) -> None:
@@ -24,6 +32,7 @@ def add_route(blueprint: Blueprint, path: str, name: str, view: View, setting: s
         assert isinstance(state.app, Flask)
         refuse_taken(state.app, rule, setting)
         endpoint = f"{blueprint.name}.{name}"
+        state.app.url_map.converters["dynreg_any"] = AnyTextConverter
         state.app.view_functions[endpoint] = view
         state.app.url_map.add(state.app.url_rule_class(rule, endpoint=endpoint, merge_slashes=False))
 

@@ -61,7 +61,7 @@ def create_blueprint() -> Blueprint:
     """The same blueprint serves every app: its views find the app's own server."""
     blueprint = Blueprint(NAME, __name__)
     add_route(blueprint, "/register", "register", register, "DYNREG_URL_PREFIX")
-    add_route(blueprint, "/clients/<path:client_id>", "configure", configure, "DYNREG_URL_PREFIX")
+    add_route(blueprint, "/clients/<dynreg_any:client_id>", "configure", configure, "DYNREG_URL_PREFIX")
     blueprint.after_request(_share)
     answer_errors(blueprint)
     return blueprint

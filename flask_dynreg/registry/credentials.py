@@ -97,7 +97,11 @@ class Credentials:
         except InvalidToken:
             return None
 
-    def is_mac_key(self, kept: str | None) -> bool:
+    def can_check(self, kept: str) -> bool:
+        """Whether a secret can be compared with it: not if it is encrypted under a key that is gone."""
+        return not kept.startswith(_ENCRYPTED) or self.revealed(kept) is not None
+
+    def is_mac_key(self, kept: str) -> bool:
         """Whether the secret can be read again and is long enough for every HS algorithm."""
         return len(self.revealed(kept) or "") >= _MAC_BYTES
 
