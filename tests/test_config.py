@@ -4,10 +4,10 @@ import dataclasses
 import json
 import os
 import re
+from base64 import urlsafe_b64encode
 from typing import Any
 
 import pytest
-from cryptography.fernet import Fernet
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from hypothesis import given
@@ -18,7 +18,7 @@ from flask_dynreg.config import Settings
 from tests.conftest import ISSUER, SERVER_METADATA
 from tests.hostile import json_values
 
-FERNET_KEY = Fernet.generate_key().decode()
+FERNET_KEY = urlsafe_b64encode(bytes(range(32))).decode()  # the same in every worker that collects the tests
 
 DEFAULTS: dict[str, Any] = {
     "DYNREG_ACCESS": ("initial_access_token",),
