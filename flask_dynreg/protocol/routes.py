@@ -1,5 +1,6 @@
 """Routes that see every method, so that each answer, 405 included, is ours: OAuth JSON, with CORS."""
 
+import re
 from collections.abc import Callable
 from urllib.parse import unquote
 
@@ -12,6 +13,8 @@ from flask_dynreg.errors import ConfigurationError
 from flask_dynreg.protocol import responses
 
 View = Callable[..., Response]
+
+_VARIABLE = re.compile(r"<[^>]*>")
 
 
 class AnyTextConverter(BaseConverter):
@@ -41,8 +44,10 @@ def add_route(blueprint: Blueprint, path: str, name: str, view: View, setting: s
 
 def refuse_taken(app: Flask, path: str, setting: str) -> None:
     for rule in app.url_map.iter_rules():
-        if rule.rule == path:
-            raise ConfigurationError(f"{setting}: the app has a rule for {path} already (endpoint {rule.endpoint}).")
+        if _VARIABLE.sub("<>", rule.rule) == _VARIABLE.sub("<>", path):
+            raise ConfigurationError(
+                f"{setting}: the app has a rule for {rule.rule} already (endpoint {rule.endpoint})."
+            )
 
 
 def answer(methods: list[str], view: Callable[[], Response]) -> Response:
