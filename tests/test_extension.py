@@ -266,6 +266,8 @@ def test_setting_up_one_app_twice_is_refused(make_app: MakeApp) -> None:
         ("/oauth2/register", {}, "DYNREG_URL_PREFIX"),
         ("/register", {"DYNREG_URL_PREFIX": ""}, "DYNREG_URL_PREFIX"),
         ("/oauth2/clients/<path:client_id>", {}, "DYNREG_URL_PREFIX"),
+        ("/oauth2/clients/<int:number>", {}, "DYNREG_URL_PREFIX"),
+        ("/oauth2/clients/<name>", {}, "DYNREG_URL_PREFIX"),
         ("/.well-known/oauth-authorization-server", {}, "DYNREG_DISCOVERY"),
         ("/.well-known/openid-configuration", {"DYNREG_OPENID_DISCOVERY": True}, "DYNREG_OPENID_DISCOVERY"),
     ],
@@ -276,6 +278,18 @@ def test_a_rule_that_the_host_has_stops_the_start(rule: str, config: dict[str, A
     app.add_url_rule(rule, "mine", lambda **_: "mine")
     with pytest.raises(ConfigurationError, match=f"{key}.*{rule}.*mine"):
         DynamicRegistration(SQLAlchemy(app)).init_app(app)
+
+
+def test_other_rules_of_the_host_stand_beside_ours(app: Flask) -> None:
+    rules = ("/oauth2/<path:rest>", "/oauth2/clients", "/<path:rest>")
+    for number, rule in enumerate(rules):
+        app.add_url_rule(rule, f"mine{number}", lambda rule=rule, **_: rule, methods=["GET", "POST"])
+    http = app.test_client()
+    client = registered(http, **CLIENT)
+    assert read(http, client).status_code == 200
+    assert http.get("/.well-known/oauth-authorization-server").get_json()["issuer"] == ISSUER
+    for path, rule in zip(("/oauth2/x/y", "/oauth2/clients", "/x/y"), rules, strict=True):
+        assert http.get(path).text == rule
 
 
 def test_a_host_that_has_the_document_serves_it_with_ours_in_it() -> None:

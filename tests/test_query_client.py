@@ -73,7 +73,7 @@ def app(make_app: MakeApp, db: SQLAlchemy, dynreg: DynamicRegistration) -> Flask
 
 ODD: list[Any] = [
     *(None, "", " ", "a b", "x" * 256, "\0", "a\0b", "id\n", "\u00e9", "\ud800", "\U0001f511", "\x7f", "\t"),
-    *(7, 7.0, True, b"id", ["id"], {"id": 1}, object()),
+    *(7, 7.0, True, b"id", ["id"], {"id": 1}, ..., object),
 ]
 
 
