@@ -56,7 +56,8 @@ class ProtectedResource:
         def view() -> Response:
             return serve_document(text, "*")
 
-        self.blueprint = Blueprint(re.sub(r"\W", "_", f"protected_resource{path}"), __name__)
+        # One name for each path: a blueprint's may have anything but a period.
+        self.blueprint = Blueprint(f"protected_resource{path}".replace(".", " "), __name__)
         add_route(self.blueprint, path, "document", view, "ProtectedResource")
         answer_errors(self.blueprint)
 
