@@ -73,9 +73,11 @@ def url_prefix(value: Any) -> str | None:
 
 
 def origins(value: Any) -> str | None:
-    if value == "*" or (_strings(value) and all(re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s*]+", item) for item in value)):
+    if value == "*" or (
+        _strings(value) and all(re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\sA-Z*]+", item) for item in value)
+    ):
         return None
-    return 'must be "*" or a list of origins, in JSON ["https://app.example"]'
+    return 'must be "*" or a list of origins as browsers send them, in JSON ["https://app.example"]'
 
 
 def scheme_patterns(value: Any) -> str | None:

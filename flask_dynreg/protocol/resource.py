@@ -23,7 +23,8 @@ class ProtectedResource:
         mcp = ProtectedResource("https://mcp.example/mcp", ["https://as.example"], scopes_supported=["mcp:read"])
         app.register_blueprint(mcp.blueprint)
 
-    `resource` is the URL that clients use; `members` are further names of RFC 9728 section 2. Raises ConfigurationError.
+    `resource` is the URL that clients use; `members` are further names of RFC 9728 section 2. Two resources of one app must
+    differ in their path: a query does not lead to a document of its own. Raises ConfigurationError.
     """
 
     def __init__(self, resource: str, authorization_servers: Sequence[str], **members: Any) -> None:
@@ -48,9 +49,10 @@ class ProtectedResource:
             "authorization_servers": list(authorization_servers),
             **{name: value for name, value in stated.items() if value != [] or name == "bearer_methods_supported"},
         }
-        path, query = well_known(resource, "oauth-protected-resource"), urlsplit(resource).query
-        origin = f"{urlsplit(resource).scheme}://{urlsplit(resource).netloc}"
-        self.metadata_url = f"{origin}{path}?{query}" if query else origin + path
+        parts, path = urlsplit(resource), well_known(resource, "oauth-protected-resource")
+        # RFC 9728 section 3.1 takes a slash away after the host alone; half of the clients take any that ends a path.
+        exact = f"{path}/" if len(parts.path) > 1 and parts.path.endswith("/") else path
+        self.metadata_url = f"{parts.scheme}://{parts.netloc}{exact}" + (f"?{parts.query}" if parts.query else "")
         text = json.dumps(self.metadata, allow_nan=False)
 
         def view() -> Response:
@@ -58,7 +60,8 @@ class ProtectedResource:
 
         # One name for each path: a blueprint's may have anything but a period.
         self.blueprint = Blueprint(f"protected_resource{path}".replace(".", " "), __name__)
-        add_route(self.blueprint, path, "document", view, "ProtectedResource")
+        for number, place in enumerate({path, exact}):
+            add_route(self.blueprint, place, f"document_{number}", view, "ProtectedResource")
         answer_errors(self.blueprint)
 
     def challenge(self, error: str | None = None, scope: str | None = None) -> str:

@@ -11,7 +11,8 @@ from flask_dynreg.errors import TemporarilyUnavailableError
 from flask_dynreg.registrar import RaceLostError
 from flask_dynreg.registry.sessions import Sessions
 
-ATTEMPTS = 10
+ATTEMPTS = 50
+"""Who loses a race tries again: each loss means that somebody else has won, so as many may be lost as there are others."""
 PATIENCE = 5.0
 """Seconds, after which nothing is tried again: a lock that was waited for so long is not gone soon."""
 
