@@ -77,11 +77,14 @@ def test_a_malformed_token_is_an_error(guarded: Flask, register: Register, heade
         challenge(answer)
 
 
-def test_credentials_of_another_scheme_are_none(guarded: Flask, token: str) -> None:
+def test_credentials_of_another_scheme_are_no_token_and_not_nothing(
+    guarded: Flask, http: FlaskClient, token: str
+) -> None:
     for header in (f"Basic {token}", "Basic YTpi", token, f"Bearerx {token}", f"DPoP {token}"):
-        answer = post(guarded.test_client(), PUBLIC, Authorization=header)
-        assert answer.status_code in (400, 401)
-        challenge(answer)
+        for door in (guarded.test_client(), http):
+            answer = post(door, PUBLIC, Authorization=header)
+            assert answer.status_code in (400, 401)
+            challenge(answer)
 
 
 @requirement("RFC6750-2-01")

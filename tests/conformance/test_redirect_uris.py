@@ -107,6 +107,7 @@ def test_dangerous_schemes_are_never_accepted(http: FlaskClient, before: str, ur
     [
         "https://user@a.example/cb",
         "https://user:password@a.example/cb",
+        "com.example.app://user@a.example/cb",
         "https://a.example\\@b/cb",
         "https://a.example\\cb",
         "https://*.a.example/cb",

@@ -1,9 +1,11 @@
 """RFC 7591 section 2.2: what people read, in their languages, and the pages it leads to."""
 
+import json
+
 import pytest
 from flask.testing import FlaskClient
 
-from tests.conformance.exchange import CONFIDENTIAL, post, read, refused
+from tests.conformance.exchange import CONFIDENTIAL, REGISTER, post, read, refused
 from tests.conformance.requirements import requirement
 from tests.conftest import Register
 
@@ -38,7 +40,9 @@ def test_text_that_deceives_readers_is_refused(http: FlaskClient, character: str
 
 @requirement("RFC7591-2.2-02")
 def test_one_language_has_one_value(http: FlaskClient, register: Register) -> None:
-    refused(post(http, {**CONFIDENTIAL, "client_name#fr": "a", "client_name#FR": "b"}), "invalid_client_metadata")
+    for tags in (("fr", "FR"), ("FR", "fr"), ("ja-jpan", "ja-Jpan")):
+        body = json.dumps({**CONFIDENTIAL, **{f"client_name#{tag}": "a" for tag in tags}})
+        refused(http.post(REGISTER, data=body, content_type="application/json"), "invalid_client_metadata")
     assert register(**{"client_name#FR": "a"})["client_name#FR"] == "a"
 
 
