@@ -1,0 +1,45 @@
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from flask_sqlalchemy import SQLAlchemy
+
+from flask_dynreg import DynamicRegistration
+from tests.conftest import MakeApp
+from tests.registry.host import Clock, Host, define_notes
+
+StartHost = Callable[..., Host]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def start_host(make_app: MakeApp, clock: Clock) -> Iterator[StartHost]:
+    """start_host(url, DYNREG_...=...) gives a host in an app context, of which its database knows notes as well."""
+    with ExitStack() as contexts:
+
+        def start(url: str, **config: Any) -> Host:
+            db = SQLAlchemy()
+            note = define_notes(db)
+            dynreg = DynamicRegistration(db, clock=clock)
+            config = {"DYNREG_ACCESS": ["open", "initial_access_token"], "SQLALCHEMY_DATABASE_URI": url} | config
+            app = make_app(db, dynreg, **config)
+            contexts.enter_context(app.app_context())
+            return Host(app, db, dynreg, clock, note)
+
+        yield start
+
+
+@pytest.fixture
+def host(any_database_url: str, start_host: StartHost) -> Host:
+    """On each of the databases."""
+    return start_host(any_database_url)
+
+
+@pytest.fixture
+def sqlite_host(sqlite_url: str, start_host: StartHost) -> Host:
+    return start_host(sqlite_url)

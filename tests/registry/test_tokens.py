@@ -1,0 +1,127 @@
+"""Initial access tokens in the store: RFC 7591 section 3."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+
+from flask_dynreg import Principal
+from flask_dynreg.errors import UnknownTokenError
+from tests.conftest import ISSUER, SERVER_METADATA
+from tests.registry.conftest import StartHost
+from tests.registry.host import Host
+
+
+def issued(host: Host, label: str | None = None, expires_in: int | None = None, uses: int | None = None) -> str:
+    token = host.dynreg.issue_initial_access_token(label=label, expires_in=expires_in, uses=uses)
+    host.session.commit()
+    return token
+
+
+def found(host: Host, token: str) -> int:
+    token_id = host.registrar.tokens.find(token)
+    assert token_id is not None
+    return token_id
+
+
+def uses(host: Host) -> list[int]:
+    """Of every token, as everybody sees it."""
+    return [row["uses"] for row in host.tokens()]
+
+
+def test_a_token_is_kept_as_its_digest_alone(host: Host) -> None:
+    token = issued(host, label="For a partner", expires_in=60, uses=3)
+    (row,) = host.tokens()
+    assert row["digest"].startswith("sha256:") and token not in " ".join(map(str, row.values()))
+    assert (row["issuer"], row["label"], row["uses"], row["max_uses"]) == (ISSUER, "For a partner", 0, 3)
+    assert (row["created_at"], row["expires_at"]) == (host.clock.now, host.clock.now + 60)
+
+
+def test_a_token_is_issued_in_the_transaction_of_the_caller(host: Host) -> None:
+    token = host.dynreg.issue_initial_access_token()
+    assert host.tokens() == []
+    host.session.rollback()
+    assert host.tokens() == []
+    assert host.registrar.tokens.find(token) is None
+
+
+@pytest.mark.parametrize("number", [0, -1])
+def test_a_token_that_could_never_be_used_is_not_issued(sqlite_host: Host, number: int) -> None:
+    with pytest.raises(ValueError, match="1 or more"):
+        sqlite_host.dynreg.issue_initial_access_token(expires_in=number)
+    with pytest.raises(ValueError, match="1 or more"):
+        sqlite_host.dynreg.issue_initial_access_token(uses=number)
+
+
+def test_what_is_not_the_very_token_is_not_found(host: Host) -> None:
+    token = issued(host)
+    assert host.registrar.tokens.find(token)
+    client = host.registered()
+    for other in ("", token[:-1], token + "a", token.swapcase(), " " + token, token + "\0", "\u00e9" + token[1:]):
+        assert host.registrar.tokens.find(other) is None
+    assert host.registrar.tokens.find(client.registration_access_token) is None
+    assert host.registrar.tokens.find(host.dynreg.issue_initial_access_token()) is not None
+
+
+def test_a_token_is_good_until_it_is_over(host: Host) -> None:
+    token, forever = issued(host, expires_in=60), issued(host)
+    token_id = found(host, token)
+    host.clock.now += 59
+    assert host.registrar.tokens.find(token) and host.registrar.tokens.use(token_id)
+    host.clock.now += 1
+    assert host.registrar.tokens.find(token) is None and not host.registrar.tokens.use(token_id)
+    host.clock.now += 10**9
+    assert host.registrar.tokens.find(forever)
+
+
+def test_a_token_is_good_as_often_as_it_says(host: Host) -> None:
+    token, unlimited = issued(host, uses=2), issued(host)
+    token_id = found(host, token)
+    assert [host.registrar.tokens.use(token_id) for _ in range(3)] == [True, True, False]
+    assert host.registrar.tokens.find(token) is None
+    assert all(host.registrar.tokens.use(found(host, unlimited)) for _ in range(5))
+    host.session.commit()
+    assert uses(host) == [2, 5]
+
+
+def test_a_use_counts_with_the_registration_and_not_without(host: Host) -> None:
+    token = issued(host, uses=1)
+    principal = Principal("initial_access_token", found(host, token))
+    host.register(principal)
+    host.session.rollback()
+    assert uses(host) == [0]
+    host.registered(principal)
+    assert host.registrar.tokens.find(token) is None
+    with pytest.raises(UnknownTokenError):
+        host.register(principal)
+    host.session.commit()
+    assert len(host.clients()) == len(host.events()) == 1
+    assert uses(host) == [1]
+
+
+def test_uses_at_once_are_counted_exactly(host: Host) -> None:
+    token_id = found(host, issued(host, uses=5))
+    together = Barrier(8)
+
+    def use() -> bool:
+        with host.app.app_context():
+            together.wait()
+            good = host.registrar.tokens.use(token_id)
+            host.session.commit()
+            return good
+
+    with ThreadPoolExecutor(together.parties) as pool:
+        results = [future.result() for future in [pool.submit(use) for _ in range(together.parties)]]
+    assert [sum(results)] == uses(host) == [5]
+
+
+@pytest.mark.parametrize("issuer", ["https://other.example", f"{ISSUER}/x", ISSUER.replace("as", "AS")])
+def test_a_token_of_another_issuer_is_not_good(any_database_url: str, start_host: StartHost, issuer: str) -> None:
+    other = start_host(any_database_url, DYNREG_SERVER_METADATA=SERVER_METADATA | {"issuer": issuer})
+    theirs = issued(other)
+    token_id = found(other, theirs)
+    host = start_host(any_database_url)
+    ours = issued(host)
+    assert host.registrar.tokens.find(theirs) is None
+    assert not host.registrar.tokens.use(token_id)
+    assert host.registrar.tokens.find(ours)
