@@ -3,11 +3,12 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from blinker import NamedSignal
 from flask_sqlalchemy import SQLAlchemy
 
-from flask_dynreg import DynamicRegistration
+from flask_dynreg import DynamicRegistration, client_deleted, client_registered, client_updated
 from tests.conftest import MakeApp
-from tests.registry.host import Clock, Host, define_notes
+from tests.registry.host import Clock, Heard, Host, define_notes
 
 StartHost = Callable[..., Host]
 
@@ -43,3 +44,17 @@ def host(any_database_url: str, start_host: StartHost) -> Host:
 @pytest.fixture
 def sqlite_host(sqlite_url: str, start_host: StartHost) -> Host:
     return start_host(sqlite_url)
+
+
+@pytest.fixture
+def heard(host: Host) -> Iterator[Heard]:
+    """What was told of the host's app so far."""
+    told: Heard = []
+
+    def hearer(signal: NamedSignal) -> Callable[..., None]:
+        return lambda sender, client_id, **_: told.append((signal.name, client_id))
+
+    with ExitStack() as stack:
+        for signal in (client_registered, client_updated, client_deleted):
+            stack.enter_context(signal.connected_to(hearer(signal), host.app))
+        yield told

@@ -15,6 +15,12 @@ from flask_dynreg.registry.clients import ClientRecord
 from tests.conftest import CLIENT
 
 OPEN = Principal("open")
+Heard = list[tuple[str, str]]
+"""Signals, each with its client."""
+
+
+def client_id(registered: Registered) -> str:
+    return registered.client.client_id
 
 
 class Clock:
