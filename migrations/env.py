@@ -8,7 +8,13 @@ from flask import current_app
 attributes = context.config.attributes
 
 
-def own_tables_only(name: str | None, kind: str, parents: Any) -> bool:
+def own_name(name: str | None, kind: str, parents: Any) -> bool:
+    """Of what is in the database, only our tables are looked at."""
+    return kind != "table" or name in attributes["tables"]
+
+
+def own_object(item: Any, name: str | None, kind: str, reflected: bool, compare_to: Any) -> bool:
+    """The host's models are on the same MetaData, and none of our business."""
     return kind != "table" or name in attributes["tables"]
 
 
@@ -24,7 +30,8 @@ if "connection" in attributes:
         attributes["connection"],
         target_metadata=attributes["target_metadata"],
         version_table=attributes["version_table"],
-        include_name=own_tables_only,
+        include_name=own_name,
+        include_object=own_object,
     )
     attributes["connection"].commit()
 else:
