@@ -1,5 +1,6 @@
 """The history of the default tables, for hosts that have no Alembic of their own: `flask dynreg db`."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -36,7 +37,7 @@ def _config() -> Iterator[Config]:
     tables = [table_of(model) for model in (models.client, models.initial_access_token, models.event)]
     if tables[0].name != "dynreg_client":
         raise click.ClickException("The app has a client model of its own: its tables belong in the app's own history.")
-    config = Config()
+    config = Config(stdout=sys.stdout)  # its own is the one there was when Alembic was imported
     config.set_main_option("script_location", str(files(PACKAGE)))
     config.set_main_option("path_separator", "newline")
     with registrar.sessions.engine.connect() as connection:
