@@ -19,7 +19,7 @@ def own_object(item: Any, name: str | None, kind: str, reflected: bool, compare_
 
 
 def run(connection: Any, **options: Any) -> None:
-    context.configure(connection=connection, render_as_batch=True, **options)
+    context.configure(connection=connection, **{"render_as_batch": True, **options})
     with context.begin_transaction():
         context.run_migrations()
 
