@@ -37,6 +37,15 @@ def test_the_challenge_leads_to_the_document_of_that_very_resource(resource: str
     assert answer.get_json()["resource"] == resource
 
 
+def test_a_resource_that_ends_with_a_slash_is_found_with_and_without(app: Flask) -> None:
+    described = ProtectedResource("https://mcp.example/mcp/", [ISSUER])
+    app.register_blueprint(described.blueprint)
+    assert described.metadata_url == f"https://mcp.example{WELL_KNOWN}/mcp/"
+    for url in (described.metadata_url, f"{WELL_KNOWN}/mcp"):
+        answer = app.test_client().get(url)
+        assert (answer.status_code, answer.get_json()["resource"]) == (200, "https://mcp.example/mcp/")
+
+
 def test_two_resources_of_one_app_have_their_own_documents(app: Flask) -> None:
     paths = ["", "/mcp", "/mcp/admin", "/a-b", "/a_b", "/a.b"]
     for path in paths:

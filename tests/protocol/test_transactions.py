@@ -8,15 +8,17 @@ import pytest
 from flask import Flask, Response
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Connection, create_engine, event, select, text
+from sqlalchemy.pool import NullPool
 from werkzeug.test import TestResponse
 
 from flask_dynreg import ConfigurationEndpoint, DynamicRegistration, RegistrationEndpoint, client_updated
+from flask_dynreg.protocol.transactions import ATTEMPTS
 from tests.conformance.exchange import Client, bearer, delete, issue_token, read, registered, update
 from tests.conftest import CLIENT, MakeApp
 from tests.hosts import app_whose_database_is_down, heard
 
 REGISTER = "/oauth2/register"
-ATTEMPTS = 10
+OFTEN = range(2, ATTEMPTS + 1)  # on a slow machine the time is up first
 Interfere = Callable[[str], object]
 Ask = Callable[[], TestResponse]
 
@@ -62,10 +64,8 @@ class Server:
 
     def execute(self, statement: str, **parameters: Any) -> None:
         """By somebody else, in a transaction of its own."""
-        engine = create_engine(self.engine.url)
-        with engine.begin() as connection:
+        with create_engine(self.engine.url, poolclass=NullPool).begin() as connection:
             connection.execute(text(statement), parameters)
-        engine.dispose()
 
     def events(self) -> list[str]:
         with self.app.app_context():
@@ -179,7 +179,7 @@ def test_a_race_that_is_always_lost_ends_in_a_503(server: Server) -> None:
     for ask in asks:
         overtaken.clear()
         assert is_unavailable(ask())
-        assert len(overtaken) == ATTEMPTS
+        assert len(overtaken) in OFTEN
     server.between = lambda client_id: None
     assert read(server.http, client).get_json()["client_name"] == "First"
     assert server.events() == ["registered"]
@@ -254,7 +254,7 @@ def test_serialization_failures_without_end_are_a_503(strict: Server) -> None:
     client = strict.register()
     overtaken = overtake_after_begin(strict, TOUCH_CLIENT, 100)
     assert is_unavailable(strict.rename(client, "Other"))
-    assert len(overtaken) == ATTEMPTS
+    assert len(overtaken) in OFTEN
 
 
 # ---- MySQL and MariaDB: a lock that is waited for too long
@@ -317,7 +317,7 @@ def test_a_database_that_stays_locked_is_a_503_and_serves_again_later(
 ) -> None:
     refused = count_refusals(hasty)
     assert is_unavailable(hasty.http.post(REGISTER, json=CLIENT))
-    assert len(refused) == ATTEMPTS
+    assert len(refused) in OFTEN
     writer.rollback()
     client = hasty.register()
     writer.execute("BEGIN IMMEDIATE")
