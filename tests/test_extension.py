@@ -5,15 +5,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from flask import Flask, jsonify
+from flask import Flask, g, jsonify
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import create_engine, func, select
-from sqlalchemy.orm import DeclarativeBase, scoped_session, sessionmaker
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session, sessionmaker
 
 from flask_dynreg import (
     ConfigurationError,
     DynamicRegistration,
     Principal,
+    RegisteredClientMixin,
     client_registered,
     define_models,
 )
@@ -245,6 +246,48 @@ def test_the_session_may_be_of_plain_sqlalchemy(sqlite_url: str) -> None:
     with app.app_context():
         found = dynreg.query_client(client["client_id"])
         assert found and found.client_name == "Mine"
+    assert delete(http, client).status_code == 204
+    engine.dispose()
+
+
+def test_the_session_may_be_there_in_an_app_context_only(sqlite_url: str) -> None:
+    """As with Flask-SQLAlchemy-Lite: a plain session for each context, and models on a base of the host's."""
+    engine = create_engine(sqlite_url)
+
+    class Base(DeclarativeBase):
+        pass
+
+    class Client(RegisteredClientMixin, Base):
+        __tablename__ = "client"
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    class Database:
+        @property
+        def session(self) -> Session:
+            if "session" not in g:
+                g.session = Session(engine)
+            session: Session = g.session
+            return session
+
+    app = Flask(__name__)
+    app.config.update(DYNREG_ACCESS=["open"], DYNREG_SERVER_METADATA=SERVER_METADATA, PREFERRED_URL_SCHEME="https")
+    app.teardown_appcontext(lambda error: g.session.close() if "session" in g else None)
+    dynreg = DynamicRegistration(Database(), models=define_models(Base, Client))
+    dynreg.init_app(app)
+    Base.metadata.create_all(engine)
+    heard: list[str] = []
+
+    def receive(sender: Flask, client_id: str, source: str) -> None:
+        heard.append(client_id)
+
+    http = app.test_client()
+    with client_registered.connected_to(receive, sender=app):
+        client = registered(http, **CLIENT)
+    assert heard == [client["client_id"]]
+    assert replaced(http, client, **CLIENT, client_name="Mine")["client_name"] == "Mine"
+    with app.app_context():
+        found = dynreg.query_client(client["client_id"])
+        assert isinstance(found, Client) and found.client_name == "Mine"
     assert delete(http, client).status_code == 204
     engine.dispose()
 

@@ -303,6 +303,13 @@ def test_sound_values_of_the_right_type_are_judged_together(http: FlaskClient) -
     ]
 
 
+def test_a_member_that_cannot_be_read_hides_nothing_of_the_others(http: FlaskClient) -> None:
+    sent = {"redirect_uris": ["javascript:alert(1)"], "application_type": "mobile", "grant_types": 5, "jwks_uri": "x"}
+    body = refused(http.post(REGISTER, json=sent), "invalid_redirect_uri")
+    pointers = {problem["pointer"] for problem in body["errors"]}
+    assert pointers == {"/redirect_uris/0", "/application_type", "/grant_types", "/jwks_uri"}
+
+
 def test_an_update_tells_what_is_wrong_of_both_kinds(http: FlaskClient, register: Register) -> None:
     client = register()
     sent = {"client_id": "other", "client_secret": "wrong", "client_id_issued_at": 1, "client_name": 5, **CLIENT}

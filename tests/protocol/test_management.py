@@ -182,6 +182,27 @@ def test_a_secret_has_its_lifetime_from_when_it_was_issued(make_app: MakeApp) ->
     assert server.takes(client, renewed["client_secret"])
 
 
+def test_a_secret_that_is_over_is_replaced_by_an_update(make_app: MakeApp) -> None:
+    server = Server(make_app, DYNREG_CLIENT_SECRET_LIFETIME=100)
+    client = registered(server.http, **CLIENT)
+    server.clock.now += 100
+    assert not SECRET & read(server.http, client).get_json().keys()  # a read issues nothing
+    renewed = update(server.http, client, client).get_json()
+    assert renewed["client_secret"] != client["client_secret"]
+    assert renewed["client_secret_expires_at"] == 1_000_200
+    assert server.takes(client, renewed["client_secret"]) and not server.takes(client, client["client_secret"])
+    assert not SECRET & replaced(server.http, client, **CLIENT).keys()
+
+
+def test_a_secret_that_no_key_opens_is_replaced_by_an_update(make_app: MakeApp, sqlite_url: str) -> None:
+    client = registered(Server(make_app, sqlite_url, DYNREG_SECRET_KEYS=[OLD_KEY]).http, **CLIENT)
+    server = Server(make_app, sqlite_url, DYNREG_SECRET_KEYS=[NEW_KEY])
+    renewed = replaced(server.http, client, **CLIENT)
+    assert renewed["client_secret"] != client["client_secret"]
+    assert server.takes(client, renewed["client_secret"])
+    assert read(server.http, client).get_json() == renewed
+
+
 def test_nothing_secret_is_in_the_database_in_the_clear(make_app: MakeApp, sqlite_url: str) -> None:
     for keys in ([], [NEW_KEY]):
         server = Server(make_app, sqlite_url, DYNREG_SECRET_KEYS=keys)
