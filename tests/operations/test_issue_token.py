@@ -93,11 +93,19 @@ def test_only_a_digest_is_kept(server: Server, sqlite_url: str) -> None:
 
 
 @pytest.mark.parametrize("option", ["--uses", "--expires-in"])
-@pytest.mark.parametrize("value", ["0", "-1", "x", "1.5", ""])
-def test_a_number_below_one_is_refused(server: Server, option: str, value: str) -> None:
+@pytest.mark.parametrize("value", ["0", "-1", "x", "1.5", "", "2147483648", "9" * 30])
+def test_what_is_no_number_of_seconds_or_clients_is_refused(server: Server, option: str, value: str) -> None:
     result = issue(server.app, option, value)
     assert result.exit_code == 2 and option in result.stderr and result.stdout == ""
     assert server.kept() == []
+
+
+def test_a_label_that_no_database_could_keep_is_refused(make_app: MakeApp, any_database_url: str) -> None:
+    server = Server(make_app, SQLALCHEMY_DATABASE_URI=any_database_url)
+    issued(server.app, "--label", "é" * 255, "--uses", "2147483647", "--expires-in", "2147483647")
+    result = issue(server.app, "--label", "é" * 256)
+    assert result.exit_code == 2 and "--label" in result.stderr and result.stdout == ""
+    assert len(server.kept()) == 1
 
 
 @pytest.mark.parametrize("access", [[], ["open"]])
