@@ -1,5 +1,6 @@
 """RFC 6749, RFC 9700, RFC 8252: what happens at the authorization endpoint with what was registered (the quickstart)."""
 
+import logging
 import re
 from html import unescape
 from typing import Any
@@ -8,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.conformance.entropy import entropy, unlike
-from tests.conformance.exchange import MACHINE, PUBLIC, REDIRECT_URI, Client, bearer, delete, replaced
+from tests.conformance.exchange import MACHINE, PUBLIC, REDIRECT_URI, Client, bearer, delete, replaced, update
 from tests.conformance.requirements import requirement
 from tests.conformance.visitor import AUTHORIZE, Visitor, answered
 
@@ -127,12 +128,22 @@ def test_every_answer_names_the_issuer(visitor: Visitor) -> None:
     assert answered(visitor.open(client, response_type="token"))["iss"] == ISSUER
 
 
-@requirement("RFC9700-4.11.2-01", "RFC9700-4.11.2-02")
+@requirement("RFC9700-4.11.2-01")
 @pytest.mark.parametrize("fault", [{"scope": "unknown"}, {"response_type": "token"}, {"code_challenge": None}, {}])
 def test_nobody_is_bounced_without_having_signed_in(visitor: Visitor, fault: dict[str, str | None]) -> None:
     page = visitor.open(visitor.register(), **fault)
     assert page.status_code == 200 and 'name="password"' in page.text
     assert "Location" not in page.headers
+
+
+@requirement("RFC9700-4.11.2-02")
+@pytest.mark.parametrize("fault", [{"scope": "unknown"}, {"response_type": "token"}, {"code_challenge": None}])
+def test_a_client_cannot_send_its_visitors_on_unasked(visitor: Visitor, fault: dict[str, str]) -> None:
+    """Anybody may register, with any address: with an error for an answer this would be a bounce."""
+    client = visitor.register()
+    page = visitor.consent_page(client, **fault)
+    assert page.status_code == 400 and "Location" not in page.headers
+    assert str(urlsplit(REDIRECT_URI).hostname) in page.text
 
 
 @requirement("RFC9700-2.1-03")
@@ -182,13 +193,26 @@ def test_the_pages_cannot_be_framed_and_load_nothing_from_elsewhere(visitor: Vis
         assert addresses and all(re.match(r"/(?!/)", address) for address in addresses)
 
 
-@requirement("RFC7591-2-15", "RFC7591-2-16")
+@requirement("RFC7591-6-02")
+def test_contacts_are_kept_out_of_pages_documents_and_logs(visitor: Visitor, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    person = "jane.roe@app.example"
+    client = visitor.register(**PUBLIC, contacts=[person])
+    page = visitor.consent_page(client)
+    document = visitor.http.get("/.well-known/oauth-authorization-server")
+    replaced(visitor.http, client, **PUBLIC, contacts=[person, "+1 555 0100"])
+    assert update(visitor.http, client, {"contacts": person}).status_code == 400
+    assert person not in page.text + document.text + caplog.text
+
+
+@requirement("RFC7591-2-15", "RFC7591-2-16", "RFC7591-5-10")
 def test_the_pages_a_client_names_are_two_steps_away(visitor: Visitor) -> None:
     text = visitor.consent_page(visitor.register(**PUBLIC, **BRAND)).text
     for name in ("client_uri", "tos_uri", "policy_uri"):
         (link,) = [unescape(link) for link in re.findall(r'href="([^"]*)"', text) if f"name={name}" in link]
         page = visitor.http.get(link)
-        assert page.status_code == 200 and f'href="{BRAND[name]}"' in page.text
+        assert page.status_code == 200 and "Nobody here has checked it" in page.text
+        assert f'<a href="{BRAND[name]}" rel="noopener noreferrer nofollow">' in page.text
 
 
 @requirement("RFC7591-5-18", "RFC7591-2.2-03")

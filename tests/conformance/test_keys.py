@@ -42,7 +42,7 @@ def is_refused(http: FlaskClient, metadata: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", [RSAKey.generate_key(2048), ECKey.generate_key("P-384"), OKPKey.generate_key("Ed25519")]
+    "key", [RSAKey.generate_key(2048), ECKey.generate_key("P-256"), OKPKey.generate_key("Ed25519")]
 )
 def test_public_keys_are_registered_as_they_were_sent(register: Register, key: RSAKey | ECKey | OKPKey) -> None:
     jwks = {"keys": [key.as_dict(private=False)]}

@@ -1,5 +1,6 @@
 """RFC 7592 section 2, 2.1 and 2.3: who comes to the client configuration endpoint; reading and deleting."""
 
+import time
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from flask_dynreg import ConfigurationEndpoint, DynamicRegistration
 from tests.conformance.exchange import (
     CONFIDENTIAL,
     PUBLIC,
+    REGISTER,
     Client,
     bearer,
     delete,
@@ -68,6 +70,32 @@ def test_the_token_is_not_rotated(http: FlaskClient, register: Register) -> None
     client = register()
     for answer in (read(http, client).get_json(), replaced(http, client, **PUBLIC), read(http, client).get_json()):
         assert answer["registration_access_token"] == client["registration_access_token"]
+
+
+@requirement("RFC7592-5-01")
+def test_the_token_lasts_as_long_as_the_client(make_app: MakeApp) -> None:
+    db, now = SQLAlchemy(), time.time()
+    http = make_app(db, DynamicRegistration(db, clock=lambda: now)).test_client()
+    client = registered(http, **PUBLIC)
+    now += 20 * 365 * 86400
+    assert read(http, client).status_code == 200
+
+
+@requirement("RFC7592-5-04")
+@pytest.mark.parametrize("secret_keys", [[], ["7Bd1qYcQ2bXyTn0eGv3m5RkWj8sHfLpZ4uAaC9oIiDg="]])
+def test_the_store_gives_no_token_away(make_app: MakeApp, secret_keys: list[str]) -> None:
+    db = SQLAlchemy()
+    dynreg = DynamicRegistration(db)
+    app = make_app(db, dynreg, DYNREG_SECRET_KEYS=secret_keys, DYNREG_ACCESS=["initial_access_token"])
+    with app.app_context():
+        token = dynreg.issue_initial_access_token(label="for a test")
+        db.session.commit()
+        client = app.test_client().post(REGISTER, json=CONFIDENTIAL, headers=bearer(token)).get_json()
+        tables = db.metadata.sorted_tables
+        stored = repr([db.session.execute(table.select()).all() for table in tables])
+    assert client["client_id"] in stored
+    for secret in (token, client["registration_access_token"], client["client_secret"]):
+        assert secret not in stored
 
 
 @requirement("RFC7592-2-03")

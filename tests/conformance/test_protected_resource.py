@@ -44,6 +44,13 @@ def test_the_document_is_json_for_get() -> None:
     assert http.post(f"{WELL_KNOWN}/mcp").status_code == 405
 
 
+@requirement("RFC9728-2.1-01")
+def test_names_may_have_a_language() -> None:
+    names = {"resource_name": "Tools", "resource_name#fr": "Outils", "resource_tos_uri#fr": "https://mcp.example/cgu"}
+    document = serving(ProtectedResource(RESOURCE, [ISSUER], **names)).get(f"{WELL_KNOWN}/mcp").get_json()
+    assert {name: document[name] for name in names} == names
+
+
 @requirement("RFC9728-3-01", "RFC9728-3.1-01", "RFC9728-3.3-01")
 @pytest.mark.parametrize(
     ("resource", "path"),

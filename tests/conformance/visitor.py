@@ -74,6 +74,9 @@ class Visitor:
 
 
 def answered(response: TestResponse) -> dict[str, str]:
-    """The parameters of an answer to the client's redirect URI."""
+    """The parameters of an answer to the client, which the browser carries there at once or by a link on an error page."""
+    if response.status_code == 400:
+        (address,) = re.findall(r'href="([a-z.]+:[^"]+)"', response.text)
+        return dict(parse_qsl(urlsplit(unescape(address)).query))
     assert response.status_code in (302, 303), response.text
     return dict(parse_qsl(urlsplit(response.location).query))
