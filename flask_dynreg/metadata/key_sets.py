@@ -1,7 +1,7 @@
 """A client's own keys: `jwks` and `jwks_uri` (RFC 7591 section 2, RFC 7517)."""
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -17,6 +17,20 @@ _TYPES: Mapping[str, type[RSAKey | ECKey | OKPKey]] = {"RSA": RSAKey, "EC": ECKe
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _LARGEST_MEMBER = 4096
 _RSA_BITS = range(2048, 8193)
+
+_ED25519, _ED448 = ("OKP", "Ed25519"), ("OKP", "Ed448")
+_KEYS_OF_FAMILY = {"RS": [("RSA", None)], "PS": [("RSA", None)]}
+_KEYS_OF = {
+    "ES256": [("EC", "P-256")],
+    "ES384": [("EC", "P-384")],
+    "ES512": [("EC", "P-521")],
+    "ES256K": [("EC", "secp256k1")],
+    "EdDSA": [_ED25519, _ED448],
+    "Ed25519": [_ED25519],
+    "Ed448": [_ED448],
+}
+_SAME = {"EdDSA": ("Ed25519", "Ed448"), "Ed25519": ("EdDSA",), "Ed448": ("EdDSA",)}
+SIGNATURES = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", *_KEYS_OF)
 
 Faults = Iterator[tuple[int | None, str]]
 """The number of the key, or None for the set; and what would be right."""
@@ -95,11 +109,21 @@ def _der(public: Any) -> bytes:
     return encoded
 
 
-def can_verify(value: Any) -> bool:
-    """Whether a sound JWK Set has a key that a signature can be verified with."""
-    return any(
-        key.get("kty") in _TYPES and key.get("use", "sig") == "sig" and key.get("crv") not in ("X25519", "X448")
-        for key in value["keys"]
+def can_verify(value: Any, algorithms: Collection[str]) -> bool:
+    """Whether a sound JWK Set has a key with which a signature of one of these algorithms (RFC 7518, RFC 9864) is verified."""
+    return any(_verifies(key, algorithm) for key in value["keys"] for algorithm in algorithms)
+
+
+def _verifies(key: dict[str, Any], algorithm: str) -> bool:
+    kind = (key["kty"], key.get("crv")) if key["kty"] != "RSA" else ("RSA", None)
+    fits = kind in _KEYS_OF.get(algorithm, _KEYS_OF_FAMILY.get(algorithm[:2], ()))
+    operations = key.get("key_ops", ["verify"])
+    return (
+        fits
+        and key.get("use", "sig") == "sig"
+        and key.get("alg", algorithm) in (algorithm, *_SAME.get(algorithm, ()))
+        and isinstance(operations, list)
+        and "verify" in operations
     )
 
 

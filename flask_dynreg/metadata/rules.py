@@ -89,8 +89,12 @@ def key_for_private_key_jwt(metadata: Metadata, server: ServerSupport) -> Iterat
         return
     if "jwks" not in metadata:
         yield Problem("/jwks", "must be there, or jwks_uri, for private_key_jwt.", "RFC 7523 section 2.2")
-    elif not key_sets.can_verify(metadata["jwks"]):
-        yield Problem("/jwks", "must have a key for signatures, for private_key_jwt.", "RFC 7523 section 2.2")
+    elif not key_sets.can_verify(metadata["jwks"], server.signing_algorithms):
+        yield Problem(
+            "/jwks",
+            "must have a key for signatures of a supported algorithm.",
+            "RFC 7523 section 2.2",
+        )
 
 
 def broken(metadata: Metadata, server: ServerSupport, unsound: set[str]) -> list[Problem]:

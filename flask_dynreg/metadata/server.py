@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from flask_dynreg.metadata.key_sets import SIGNATURES
 from flask_dynreg.metadata.redirect_uris import RedirectRules
 
 # RFC 7591 section 2; the methods for which this extension knows what a client must bring.
@@ -33,6 +34,8 @@ class ServerSupport:
         self.response_types = frozenset(words(name) for name in server_metadata["response_types_supported"])
         stated = server_metadata["token_endpoint_auth_methods_supported"]
         self.auth_methods = tuple(method for method in stated if method in AUTH_METHODS)
+        stated = server_metadata.get("token_endpoint_auth_signing_alg_values_supported", SIGNATURES)
+        self.signing_algorithms = tuple(stated)
         self.scopes = frozenset(server_metadata.get("scopes_supported", ()))
         self.default_scopes = default_scopes
         self.redirect_rules = redirect_rules

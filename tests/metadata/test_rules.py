@@ -111,7 +111,21 @@ def test_keys_are_in_one_place(method: str | None) -> None:
     assert APP.pointers(**sent | {"jwks": None}) == APP.pointers(**sent | {"jwks_uri": ""}) == []
 
 
-@pytest.mark.parametrize("key", [rsa_jwk(), ec_jwk(), okp_jwk(), ec_jwk(use="sig"), rsa_jwk(use="sig", kid="1")])
+@pytest.mark.parametrize(
+    "key",
+    [
+        rsa_jwk(),
+        rsa_jwk(alg="RS256"),
+        rsa_jwk(use="sig", kid="1"),
+        rsa_jwk(key_ops=["verify"]),
+        ec_jwk(),
+        ec_jwk(use="sig"),
+        okp_jwk(),
+        okp_jwk(alg="EdDSA"),
+        okp_jwk(alg="Ed25519"),
+        okp_jwk("Ed448"),
+    ],
+)
 def test_private_key_jwt_works_with_a_key_for_signatures(key: dict[str, Any]) -> None:
     assert APP.pointers(**REDIRECT, token_endpoint_auth_method="private_key_jwt", jwks={"keys": [key]}) == []
 
@@ -128,6 +142,11 @@ def test_private_key_jwt_works_with_keys_elsewhere() -> None:
         [okp_jwk("X25519")],
         [okp_jwk("X448")],
         [rsa_jwk(use="enc"), okp_jwk("X25519", use="enc")],
+        [rsa_jwk(alg="RS512")],  # SERVER_METADATA has RS256, ES256 and EdDSA
+        [ec_jwk("P-384")],
+        [ec_jwk(alg="ES384")],
+        [rsa_jwk(key_ops=["encrypt"])],
+        [rsa_jwk(key_ops="verify")],
     ],
 )
 def test_private_key_jwt_needs_a_key_for_signatures(keys: list[Any] | None) -> None:
