@@ -20,7 +20,7 @@ OPERATIONS = ("read", "update", "delete")
 
 _HOST = r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?"
 # These editors hand the URI to the extension that its authority names. Their own extensions run commands.
-_EXTENSION = r"(?!vscode\.|ms-vscode)[a-z0-9][a-z0-9-]*\.[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?"
+_EXTENSION = r"(?!vscode\.|ms-vscode|anysphere\.cursor-deeplink)[a-z0-9][a-z0-9-]*\.[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?"
 PRIVATE_SCHEMES = {
     "cursor": _EXTENSION,
     "vscode": _EXTENSION,

@@ -66,6 +66,8 @@ class RedirectRules:
             return "must have a / after the colon of its private-use scheme."
         if uri.authority and not uri.host:
             return "must have a sound host and port, or none."
+        if uri.path.startswith("//"):
+            return "must have no empty first segment in its path."
         return None
 
     def type_fault(self, value: str, application_type: str | None, grant_types: Collection[str]) -> str | None:
