@@ -1,7 +1,7 @@
 """OAuth 2.0 Dynamic Client Registration (RFC 7591, RFC 7592) for Flask apps on Authlib."""
 
 from flask_dynreg.access.doors import Principal
-from flask_dynreg.errors import ConfigurationError
+from flask_dynreg.errors import ConfigurationError, TemporarilyUnavailableError
 from flask_dynreg.extension import DynamicRegistration
 from flask_dynreg.operations.migrations import include_object
 from flask_dynreg.protocol.endpoints import ConfigurationEndpoint, RegistrationEndpoint
@@ -27,6 +27,7 @@ __all__ = [
     "ProtectedResource",
     "RegisteredClientMixin",
     "RegistrationEndpoint",
+    "TemporarilyUnavailableError",
     "Withdrawal",
     "client_deleted",
     "client_registered",

@@ -106,7 +106,9 @@ class Clients:
             "c_client_metadata": client._client_metadata,
             "c_updated_at": now,
         }
-        return self._change(client, self._replace, self._replace_and_tell, values, event)
+        done = self._change(client, self._replace, self._replace_and_tell, values, event)
+        client.version += done
+        return done
 
     def remove(self, client: ClientRecord, event: Mapping[str, Any]) -> bool:
         """Deletes a client; False if somebody else changed it since it was read."""

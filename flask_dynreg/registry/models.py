@@ -33,7 +33,7 @@ class RegisteredClientMixin(RegisteredClient):
     client_id_issued_at: Mapped[int] = mapped_column(BigInteger, default=lambda: int(time.time()), sort_order=-8)
     client_secret_expires_at: Mapped[int] = mapped_column(BigInteger, default=0, sort_order=-7)
     _client_metadata: Mapped[str | None] = mapped_column("client_metadata", Json, sort_order=-6)
-    issuer: Mapped[str | None] = mapped_column(String(255), index=True)
+    issuer: Mapped[str | None] = mapped_column(Exact, index=True)
     source: Mapped[str | None] = mapped_column(String(32))
     initial_access_token_id: Mapped[int | None] = mapped_column(BigInteger)
     registration_access_token: Mapped[str | None] = mapped_column(String(255))
@@ -49,7 +49,7 @@ class InitialAccessTokenMixin:
 
     id: Mapped[int] = mapped_column(Surrogate, primary_key=True)
     digest: Mapped[str] = mapped_column(Exact, index=True, unique=True)
-    issuer: Mapped[str] = mapped_column(String(255), index=True)
+    issuer: Mapped[str] = mapped_column(Exact, index=True)
     label: Mapped[str | None] = mapped_column(String(255))
     created_at: Mapped[int] = mapped_column(BigInteger)
     expires_at: Mapped[int | None] = mapped_column(BigInteger)
@@ -65,7 +65,7 @@ class ClientEventMixin:
         __tablename__: Any
 
     id: Mapped[int] = mapped_column(Surrogate, primary_key=True)
-    issuer: Mapped[str] = mapped_column(String(255))
+    issuer: Mapped[str] = mapped_column(Exact)
     client_id: Mapped[str] = mapped_column(Exact)
     type: Mapped[str] = mapped_column(String(32))
     occurred_at: Mapped[int] = mapped_column(BigInteger)
@@ -80,7 +80,7 @@ class ClientEventMixin:
 
 def table_of(model: type[RegisteredClientMixin | InitialAccessTokenMixin | ClientEventMixin]) -> Table:
     """The table of a model. Raises ConfigurationError for a model that has none of its own."""
-    table = model.__table__
+    table = getattr(model, "__table__", None)
     if not isinstance(table, Table):
         raise ConfigurationError(f"The model {model.__name__} must have a table.")
     return table

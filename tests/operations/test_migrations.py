@@ -177,7 +177,14 @@ def test_keys_are_compared_exactly_where_databases_would_not(make_bare_app: Make
         "SELECT concat(table_name, '.', column_name) FROM information_schema.columns"
         " WHERE table_schema = database() AND collation_name = 'ascii_bin' ORDER BY 1"
     )
-    assert exact == ["dynreg_client.client_id", "dynreg_event.client_id", "dynreg_initial_access_token.digest"]
+    assert exact == [
+        "dynreg_client.client_id",
+        "dynreg_client.issuer",
+        "dynreg_event.client_id",
+        "dynreg_event.issuer",
+        "dynreg_initial_access_token.digest",
+        "dynreg_initial_access_token.issuer",
+    ]
 
 
 @pytest.mark.parametrize(
