@@ -4,7 +4,9 @@
 
 Sign in as alice with the password "password". Tables are migrated at start; the database and the secret key are kept in
 ./instance or FLASK_INSTANCE_PATH. Every key can come from the environment, which wins: FLASK_DYNREG_ACCESS='["open"]',
-FLASK_SQLALCHEMY_DATABASE_URI=..., and behind TLS FLASK_DYNREG_SERVER_METADATA__issuer=https://as.example.
+FLASK_SQLALCHEMY_DATABASE_URI=... . Behind a proxy with TLS on this machine, which sends X-Forwarded-Proto:
+
+    FLASK_DYNREG_SERVER_METADATA__issuer=https://as.example gunicorn 'examples.quickstart:create_app()'
 """
 
 import json
@@ -32,11 +34,20 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from flask import Blueprint, Config, Flask, Response, redirect, render_template, request, session
 from flask.typing import ResponseReturnValue
 from flask_migrate import Migrate
+from sqlalchemy.exc import DBAPIError
 from werkzeug.datastructures import MultiDict
 
 from examples import quickstart_store as store
-from examples.quickstart_server import AUTH_METHODS, CONFIDENTIAL, SIGNING_ALGORITHMS, AuthorizationServer, TokenRequest
-from flask_dynreg import DynamicRegistration
+from examples.quickstart_server import (
+    AUTH_METHODS,
+    CONFIDENTIAL,
+    CORS_HEADERS,
+    PAGE_HEADERS,
+    SIGNING_ALGORITHMS,
+    AuthorizationServer,
+    TokenRequest,
+)
+from flask_dynreg import DynamicRegistration, TemporarilyUnavailableError
 
 USERS = {"alice": "password"}  # a host asks its own table, which holds slow hashes
 SCOPES = {
@@ -51,17 +62,6 @@ SOURCES = {
 }
 LINKS = {"client_uri": "home page", "tos_uri": "terms of service", "policy_uri": "privacy policy"}
 PAGES = ("oauth.authorize", "oauth.link")
-PAGE_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-}
-CORS_HEADERS = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Allow-Methods": "POST",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, MCP-Protocol-Version",
-    "Access-Control-Expose-Headers": "WWW-Authenticate",
-}
 
 dynreg = DynamicRegistration(store.db)
 dynreg.on_withdrawal(store.end_withdrawn)
@@ -240,7 +240,11 @@ def authorize() -> ResponseReturnValue:
         if request.form.get("decision") != "allow":
             raise AccessDeniedError()
     except OAuth2Error as error:
-        return redirect(response_uri(redirect_uri, **dict(error.get_body())), 303)
+        address, name = response_uri(redirect_uri, **dict(error.get_body())), destination(redirect_uri)
+        if request.method == "POST" or is_on_this_device(redirect_uri):
+            return redirect(address, 303)
+        # RFC 9700 section 4.11.2: whoever registers could have this server send people anywhere, unasked.
+        return render_template("quickstart/return.html", address=address, name=name), 400
     code = store.new_code(
         client_id=client.client_id,
         subject=session["user"],
@@ -287,7 +291,7 @@ def consent_page(client: Any, redirect_uri: str, scope: str, resource: str) -> s
 def destination(redirect_uri: str) -> str:
     parts = urlsplit(redirect_uri)
     if parts.scheme not in ("http", "https"):
-        return f"{parts.scheme}: (an app on this device)"
+        return f"{parts.scheme}:{'//' + parts.netloc if parts.netloc else ''} (an app on this device)"
     return f"{parts.hostname} (this computer)" if is_on_this_device(redirect_uri) else str(parts.hostname)
 
 
@@ -377,6 +381,12 @@ def answer_error(error: OAuth2Error) -> ResponseReturnValue:
     return response
 
 
+@oauth.errorhandler(DBAPIError)
+def answer_later(_: DBAPIError) -> ResponseReturnValue:
+    store.db.session.rollback()
+    return answer_error(TemporarilyUnavailableError())
+
+
 @oauth.after_request
 def add_headers(response: Response) -> Response:
     response.headers.update(PAGE_HEADERS if request.endpoint in PAGES else CORS_HEADERS)
@@ -411,6 +421,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     issuer = metadata.get("issuer", f"http://127.0.0.1:{port}")
     app.config["DYNREG_SERVER_METADATA"] = server_metadata(issuer) | metadata
     app.config["SESSION_COOKIE_SECURE"] |= issuer.startswith("https:")
+    app.config["APPLICATION_ROOT"] = urlsplit(issuer).path or "/"
     store.db.init_app(app)
     migrate.init_app(app)
     dynreg.init_app(app)
@@ -434,4 +445,8 @@ def say_what_to_try(config: Config) -> None:
     click.echo("Start an MCP server that trusts this one:")
     click.echo(f"  {commands}/python examples/mcp_server.py --issuer {issuer} --port 8000{option}")
     if not is_open:
-        click.echo(f"with a TOKEN from:\n  {commands}/flask --app examples/quickstart.py dynreg issue-token --uses 10")
+        same = (
+            f"FLASK_RUN_PORT={urlsplit(issuer).port or ''} FLASK_DYNREG_ACCESS='{json.dumps(config['DYNREG_ACCESS'])}'"
+        )
+        click.echo("with a TOKEN from this, in the environment that this server was started with:")
+        click.echo(f"  {same} {commands}/flask --app examples/quickstart.py dynreg issue-token --uses 10")

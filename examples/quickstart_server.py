@@ -19,6 +19,17 @@ from flask_dynreg import DynamicRegistration
 CONFIDENTIAL = ["client_secret_basic", "client_secret_post", "private_key_jwt"]
 AUTH_METHODS = [*CONFIDENTIAL, "none"]
 SIGNING_ALGORITHMS = ["RS256", "PS256", "ES256", "Ed25519", "EdDSA"]  # the last two are one: RFC 9864 renamed it
+PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+}
+CORS_HEADERS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "POST",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, MCP-Protocol-Version",
+    "Access-Control-Expose-Headers": "WWW-Authenticate",
+}
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ASSERTION_LIFETIME = 3600
 
@@ -53,7 +64,11 @@ class AuthorizationServer(flask_oauth2.AuthorizationServer):
 
     def authenticate(self, methods: Collection[str]) -> Any:
         """RFC 6749 section 2.3: one method in a request, the registered one. A secret in the URL is not looked at."""
-        form, basic = request.form, request.authorization
+        form = request.form
+        try:
+            basic = request.authorization
+        except ValueError:  # what is not even text
+            raise InvalidClientError("Client authentication failed.", status_code=401) from None
         proofs = {
             "client_secret_basic": request.headers.get("Authorization"),
             "client_secret_post": form.get("client_secret"),

@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from authlib.oauth2.rfc6749 import InvalidGrantError
+from authlib.oauth2.rfc6749 import InvalidClientError, InvalidGrantError
 from flask import Flask
 from flask_migrate import upgrade
 from flask_sqlalchemy import SQLAlchemy
@@ -157,11 +157,23 @@ def first_use(assertion: str, expires_at: int) -> bool:
     return True
 
 
+def hold(client: Any) -> None:
+    """Keeps the client as it was read until the commit: one that is being deleted or changed gets nothing more."""
+    model = type(client)
+    same = model.client_id == client.client_id, model.version == client.version
+    if not execute(
+        update(model).where(*same).values(version=model.version).execution_options(synchronize_session=False)
+    ):
+        db.session.rollback()
+        raise InvalidClientError("The client has changed.", status_code=401)
+
+
 def save_token(issued: dict[str, Any], request: Any) -> None:
     """Authlib's last step. A narrowed request narrows its access token, not the refresh token (RFC 6749 section 6)."""
     narrowed = {"scope": issued.get("scope", ""), "resource": request.resource}
     source = request.authorization_code or (request.refresh_token and request.refresh_token.authorization)
     if not source:
+        hold(request.client)
         source = Authorization(client_id=request.client.client_id, used=True, **narrowed)
     for kind in LIFETIMES.keys() & issued.keys():
         share = narrowed if kind == "access_token" else {"scope": source.scope, "resource": source.resource}
