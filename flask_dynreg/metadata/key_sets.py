@@ -9,7 +9,8 @@ from cryptography.x509 import load_der_x509_certificate
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
-from flask_dynreg.metadata.uris import looks_public, parsed
+from flask_dynreg.hosts import looks_public
+from flask_dynreg.metadata.uris import parsed
 
 MOST_KEYS = 32
 
