@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.message import Message
+from functools import cache
 from typing import Any, Protocol
 
 from werkzeug.http import parse_age, parse_date, parse_list_header
@@ -74,6 +75,14 @@ class Fetcher(Protocol):
         """Raises FetchError. `client_id`: the client for whom it is, if it is registered already."""
 
 
+@cache
+def _system_context() -> ssl.SSLContext:
+    """Trusts whom the system trusts. Reading that takes a moment, which a server that never fetches does not spend."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
 class GuardedFetcher:
     """Reaches hosts of the public network only, within a time, a size and budgets. Safe among threads.
 
@@ -84,10 +93,11 @@ class GuardedFetcher:
     BYTES = 65536
     SECONDS = 5.0
     IN_ALL = Budget(each_minute=300, at_a_time=32)
-    FOR_STRANGERS = Budget(each_minute=150, at_a_time=16)
-    """Of these, what there is for clients that are not registered: the other half is left to those that are."""
     PER_HOST = Budget(each_minute=60, at_a_time=8)
     PER_CLIENT = Budget(each_minute=10, at_a_time=2)
+    # What is fetched for those who are no clients yet leaves the other half to those who are.
+    STRANGERS = Budget(each_minute=150, at_a_time=16)
+    STRANGERS_PER_HOST = Budget(each_minute=30, at_a_time=4)
 
     def __init__(
         self,
@@ -103,10 +113,7 @@ class GuardedFetcher:
 
         Raises ConfigurationError for a context that takes any certificate, any name, or TLS before 1.2.
         """
-        if context is None:
-            context = ssl.create_default_context()
-            context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if not context.check_hostname or context.minimum_version < ssl.TLSVersion.TLSv1_2:
+        if context and (not context.check_hostname or context.minimum_version < ssl.TLSVersion.TLSv1_2):
             raise ConfigurationError("The context of a GuardedFetcher must check host names and take TLS 1.2 or later.")
         self._resolve = resolve
         self._connect = connect
@@ -121,12 +128,17 @@ class GuardedFetcher:
         if pause := self._pauses.of((url, fetch.host)):
             raise FetchError(*pause)
         budgets = {"all": self.IN_ALL, f"host {fetch.host}": self.PER_HOST}
-        budgets |= {"strangers": self.FOR_STRANGERS} if client_id is None else {f"client {client_id}": self.PER_CLIENT}
+        if client_id is None:
+            budgets |= {"strangers": self.STRANGERS, f"strangers, host {fetch.host}": self.STRANGERS_PER_HOST}
+        else:
+            budgets |= {f"client {client_id}": self.PER_CLIENT}
         if wait := self._budgets.take(budgets):
             raise FetchError("There are more documents to be fetched than this server fetches at a time.", wait)
         try:
             fetched = self._in_time(fetch, budgets)
         except FetchError as error:
+            if fetch.has_proven_host:
+                self._pauses.worked((fetch.host,))
             # Until the host has proven its name, all its documents fail; from then on, only this one.
             failed = (url,) if fetch.has_proven_host else (url, fetch.host)
             error.retry_after = self._pauses.failed(failed, str(error))
@@ -152,11 +164,11 @@ class GuardedFetcher:
         def work() -> None:
             try:
                 try:
-                    fetched = fetch.run(self._resolve, self._connect, self._context)
+                    fetched = fetch.run(self._resolve, self._connect, self._context or _system_context())
                 finally:
                     self._budgets.give_back(budgets)
                 answer.set_result(fetched)
-            except BaseException as error:
+            except BaseException as error:  # whatever it is, somebody waits for it
                 answer.set_exception(error)
 
         try:
@@ -246,6 +258,8 @@ class _Fetch:
             connection.sendall(request.encode("ascii"))
             with http.client.HTTPResponse(stream, method="GET") as response:
                 response.begin()
+                if stream.has_ended:  # within the head, which http.client takes for its end
+                    raise http.client.IncompleteRead(b"")
                 return _document(response)
         except TimeoutError:
             raise
@@ -260,6 +274,7 @@ class _Stream(io.RawIOBase):
         self._connection = connection
         self._fetch = fetch
         self._bytes_left = GuardedFetcher.BYTES + _LARGEST_HEAD
+        self.has_ended = False
 
     def makefile(self, mode: str) -> io.BufferedReader:
         """The one thing of a socket that HTTPResponse uses."""
@@ -274,6 +289,7 @@ class _Stream(io.RawIOBase):
         self._bytes_left -= count
         if self._bytes_left < 0:
             raise FetchError(_TOO_LARGE)
+        self.has_ended = count == 0
         return count
 
 

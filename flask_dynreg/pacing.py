@@ -11,6 +11,7 @@ Clock = Callable[[], float]
 
 _MINUTE = 60.0
 _ROUNDING = 0.001
+"""seconds by which sums of floating-point numbers may be wrong"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Budgets:
             }
             wait = max(whole.values()) - now - _MINUTE
             if wait > _ROUNDING:
-                return math.ceil(wait)
+                return _seconds(wait)
             if any(self._busy[name] >= each.at_a_time for name, each in budgets.items()):
                 return 1
             for name, until in whole.items():
@@ -96,21 +97,21 @@ class Pauses:
         """If one of them has a pause: how it failed, and the seconds that are left."""
         with self._lock:
             now = self._clock()
-            found = [pause for pause in map(self._pauses.get, names) if pause and pause.until > now]
+            found = [pause for pause in map(self._pauses.get, names) if pause and pause.until - now > _ROUNDING]
         if not found:
             return None
         last = max(found, key=lambda pause: pause.until)
-        return last.sentence, math.ceil(last.until - now)
+        return last.sentence, _seconds(last.until - now)
 
     def failed(self, names: Collection[str], sentence: str) -> int:
         """The seconds of the longest pause that they have now."""
         with self._lock:
             now = self._clock()
-            return max(math.ceil(self._lengthened(name, sentence, now).until - now) for name in names)
+            return max(_seconds(self._lengthened(name, sentence, now).until - now) for name in names)
 
     def _lengthened(self, name: str, sentence: str, now: float) -> Pause:
         known = self._pauses.get(name)
-        if known and known.until > now:  # one of several that were under way when the first of them failed
+        if known and known.until - now > _ROUNDING:  # one of several that were under way when the first of them failed
             return known
         failures = known.failures + 1 if known else 1
         seconds = min(self.FIRST * 2 ** min(failures - 1, 16), self.LONGEST)
@@ -124,3 +125,8 @@ class Pauses:
         with self._lock:
             for name in names:
                 self._pauses.pop(name, None)
+
+
+def _seconds(exactly: float) -> int:
+    """Whole ones; at least one, for what is more than rounding."""
+    return math.ceil(exactly - _ROUNDING)

@@ -1,10 +1,10 @@
 """Documents at https URLs of public-looking hosts: real TLS servers on loopback, behind the addresses of a public network.
 
-    with published() as documents:
-        documents.put("https://client.example/jwks.json", {"keys": [...]})
-        app = make_app(db, DynamicRegistration(db, fetcher=documents.fetcher))
-        ...
-        assert documents.asked == ["https://client.example/jwks.json"]
+with published() as documents:
+    documents.put("https://client.example/jwks.json", {"keys": [...]})
+    app = make_app(db, DynamicRegistration(db, fetcher=documents.fetcher))
+    ...
+    assert documents.asked == ["https://client.example/jwks.json"]
 """
 
 import datetime
@@ -161,7 +161,7 @@ def secured(speak: Callable[[ssl.SSLSocket, threading.Event], None], context: ss
         def choose(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
             connection.context = certificate_authority().context_for(name or PUBLIC)
 
-        context.sni_callback = choose  # type: ignore[assignment]
+        context.sni_callback = choose
 
     def secured_speak(connection: socket.socket, over: threading.Event) -> None:
         with context.wrap_socket(connection, server_side=True) as wrapped:
@@ -180,7 +180,7 @@ def request_head(connection: socket.socket) -> str:
     return head.decode("ascii")
 
 
-def answering(answer: bytes) -> Speak:
+def answering(answer: bytes, context: ssl.SSLContext | None = None) -> Speak:
     """Hears the request, gives the answer, and says goodbye as TLS wants it."""
 
     def speak(connection: ssl.SSLSocket, over: threading.Event) -> None:
@@ -188,7 +188,7 @@ def answering(answer: bytes) -> Speak:
         connection.sendall(answer)
         connection.unwrap()
 
-    return secured(speak)
+    return secured(speak, context)
 
 
 # ---- The network
@@ -219,9 +219,15 @@ class Network:
             address = self.places[address[0]]
         return socket.create_connection(address, seconds)
 
-    def fetcher(self, *, seconds: float = PATIENCE, **options: Any) -> GuardedFetcher:
-        options.setdefault("context", certificate_authority().trusting())
-        return GuardedFetcher(resolve=self.resolve, connect=self.connect, seconds=seconds, **options)
+    def fetcher(self, **options: Any) -> GuardedFetcher:
+        """Ours, on this network. `options` are those of GuardedFetcher."""
+        usual: dict[str, Any] = {
+            "resolve": self.resolve,
+            "connect": self.connect,
+            "context": certificate_authority().trusting(),
+            "seconds": PATIENCE,
+        }
+        return GuardedFetcher(**(usual | options))
 
 
 # ---- Documents

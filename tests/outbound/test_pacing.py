@@ -6,19 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from flask_dynreg.pacing import Budget, Budgets, Pauses
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from tests.outbound.conftest import Clock
 
 
 def taken(budgets: Budgets, of: dict[str, Budget]) -> int:
