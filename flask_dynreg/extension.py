@@ -5,10 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, Flask, current_app
+from marshmallow import Schema
 
 from flask_dynreg.config import Settings
 from flask_dynreg.errors import ConfigurationError
+from flask_dynreg.metadata.schema import ClientMetadataSchema
 from flask_dynreg.operations import cli
+from flask_dynreg.outbound import Fetcher, GuardedFetcher
 from flask_dynreg.protocol import discovery, views
 from flask_dynreg.protocol.addresses import Addresses
 from flask_dynreg.protocol.endpoints import ConfigurationEndpoint, RegistrationEndpoint, RegistrationServer
@@ -35,7 +38,8 @@ class DynamicRegistration:
     `db` is Flask-SQLAlchemy's `SQLAlchemy`, or anything else with a `session` and a `metadata`. `models` are the host's own
     (`Models`, or `define_models` with its client model); without them the default ones are made. `registration_endpoint` and
     `configuration_endpoint` are subclasses of the two endpoints. `client_columns(metadata, principal)` gives values for a host's
-    own columns of a new client, by name. `clock()` gives seconds since the epoch.
+    own columns of a new client, by name. `schema` is a subclass of `ClientMetadataSchema` with names of the host's own. `fetcher`
+    takes the place of the guarded one, by which documents are fetched that clients name. `clock()` gives seconds since the epoch.
 
     Nothing of an app is kept here: one object may serve several apps.
     """
@@ -48,6 +52,8 @@ class DynamicRegistration:
         registration_endpoint: type[RegistrationEndpoint] = RegistrationEndpoint,
         configuration_endpoint: type[ConfigurationEndpoint] = ConfigurationEndpoint,
         client_columns: ClientColumns | None = None,
+        schema: type[Schema] = ClientMetadataSchema,
+        fetcher: Fetcher | None = None,
         clock: Clock = time.time,
     ) -> None:
         self._db = db
@@ -55,6 +61,8 @@ class DynamicRegistration:
         self._registration_endpoint = registration_endpoint
         self._configuration_endpoint = configuration_endpoint
         self._client_columns = client_columns
+        self._schema = schema
+        self._fetcher = fetcher or GuardedFetcher(clock=clock)
         self._clock = clock
         self._withdrawal_hooks: list[WithdrawalHook] = []
         self.blueprint: Blueprint = views.create_blueprint()
@@ -84,6 +92,8 @@ class DynamicRegistration:
             withdrawal_hooks=tuple(self._withdrawal_hooks),
             client_columns=self._client_columns,
             clock=self._clock,
+            schema=self._schema(),
+            fetcher=self._fetcher,
         )
         addresses = Addresses(registrar.issuer, settings.url_prefix, app.config["APPLICATION_ROOT"])
         server = RegistrationServer(registrar, addresses, self._registration_endpoint, self._configuration_endpoint)

@@ -7,16 +7,21 @@ from typing import Any, NamedTuple
 
 from authlib.oauth2 import OAuth2Error
 from flask import Flask
+from joserfc.jwk import KeySet
+from marshmallow import Schema
 from sqlalchemy.exc import DBAPIError, TimeoutError
 
 from flask_dynreg import signals
 from flask_dynreg.access.doors import Doors, Principal
 from flask_dynreg.config import Settings
 from flask_dynreg.errors import TemporarilyUnavailableError, UnknownTokenError
+from flask_dynreg.metadata import key_sets
 from flask_dynreg.metadata.check import CheckedMetadata, MetadataCheck
+from flask_dynreg.metadata.key_rules import SECRET_OCTETS
 from flask_dynreg.metadata.redirect_uris import RedirectRules
-from flask_dynreg.metadata.schema import ClientMetadataSchema
-from flask_dynreg.metadata.server import SECRET_METHODS, ServerSupport
+from flask_dynreg.metadata.remote_keys import RemoteKeySets, imported
+from flask_dynreg.metadata.server import ServerSupport
+from flask_dynreg.outbound import Fetched, Fetcher
 from flask_dynreg.registry.client import dump
 from flask_dynreg.registry.clients import ClientRecord, Clients
 from flask_dynreg.registry.credentials import (
@@ -77,6 +82,8 @@ class Registrar:
         withdrawal_hooks: tuple[Callable[[Withdrawal], None], ...],
         client_columns: ClientColumns | None,
         clock: Clock,
+        schema: Schema,
+        fetcher: Fetcher,
     ) -> None:
         self._app = app
         self.settings = settings
@@ -88,19 +95,44 @@ class Registrar:
         self.doors = Doors(settings.access, self.tokens)
         self._withdrawal_hooks = withdrawal_hooks
         self._client_columns = client_columns
+        self._fetcher = fetcher
+        self._remote_keys = RemoteKeySets(self._fetch, clock)
         rules = RedirectRules(settings.private_schemes, strict=settings.application_type == "strict")
-        support = ServerSupport(settings.server_metadata, settings.default_scopes, rules)
+        support = ServerSupport(
+            settings.server_metadata, settings.default_scopes, rules, reads_secrets=bool(settings.secret_keys)
+        )
         self._check = MetadataCheck(
-            ClientMetadataSchema(), support, reject_unsupported=settings.unsupported == "reject"
+            schema, support, reject_unsupported=settings.unsupported == "reject", fetch=self._fetch
         )
 
     @property
     def issuer(self) -> str:
         return str(self.settings.server_metadata["issuer"])
 
-    def check(self, sent: Mapping[str, Any]) -> CheckedMetadata:
-        """Client metadata as it would be registered. Raises RefusedMetadataError with all that is wrong."""
-        return self._check(sent)
+    def check(self, sent: Mapping[str, Any], client: ClientRecord | None = None) -> CheckedMetadata:
+        """Client metadata as it would be registered, for this client if it is an update.
+
+        Raises RefusedMetadataError with all that is wrong, and TemporarilyUnavailableError where a document would have to be
+        fetched while the host's session holds changes.
+        """
+        return self._check(sent, client.client_metadata if client else None)
+
+    def told(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
+        """What a client is told of its metadata: all but what operators set."""
+        hidden = self._check.vocabulary.operator_names
+        return {name: value for name, value in metadata.items() if name not in hidden}
+
+    def key_set(self, metadata: Mapping[str, Any], client_id: str, kid: str | None) -> KeySet:
+        """A client's public keys; those at its `jwks_uri` are looked at anew if none has this `kid`. Raises FetchError."""
+        if "jwks_uri" in metadata:
+            return self._remote_keys.get(metadata["jwks_uri"], kid, client_id)
+        return imported(key_sets.sound_keys(metadata.get("jwks")))
+
+    def _fetch(self, url: str, client_id: str | None = None) -> Fetched:
+        """Nobody waits for a stranger's server with the database's locks in hand. Raises FetchError."""
+        if not self.sessions.is_clean:
+            raise TemporarilyUnavailableError()
+        return self._fetcher(url, client_id=client_id)
 
     def refused(self, error: OAuth2Error, client_id: str | None = None) -> None:
         """Tells of a refusal. A stranger's writes nothing."""
@@ -108,17 +140,17 @@ class Registrar:
         signals.logger.info("Refused: %s %s", error.error, ", ".join(members))
         signals.send(signals.registration_refused, self._app, error=error.error, members=members, client_id=client_id)
 
-    def new_client_information(self, auth_method: str) -> ClientInformation:
-        """A new id, the time and, for a method that needs one, a new secret with the time of its end (0: none)."""
+    def new_client_information(self, checked: CheckedMetadata) -> ClientInformation:
+        """A new id, the time and, where one is needed, a new secret with the time of its end (0: none)."""
         information: ClientInformation = {"client_id": new_client_id(), "client_id_issued_at": self.credentials.now()}
-        if auth_method in SECRET_METHODS:
-            information |= self._new_secret(auth_method)
+        if checked.secret_octets:
+            information |= self._new_secret(checked.secret_octets)
         return information
 
-    def _new_secret(self, auth_method: str) -> ClientInformation:
+    def _new_secret(self, octets: int) -> ClientInformation:
         lifetime = self.settings.client_secret_lifetime
         return {
-            "client_secret": self.credentials.new_client_secret(auth_method),
+            "client_secret": self.credentials.new_client_secret(octets),
             "client_secret_expires_at": self.credentials.now() + lifetime if lifetime else 0,
         }
 
@@ -171,28 +203,29 @@ class Registrar:
         A secret goes with the last method that needs it and comes with the first; one that is over is replaced. Raises
         RaceLostError.
         """
-        before, method = client.client_metadata, checked.metadata["token_endpoint_auth_method"]
+        before, octets = client.client_metadata, checked.secret_octets
         fresh: ClientInformation = {}
-        if method not in SECRET_METHODS:
+        if not octets:
             client.client_secret, client.client_secret_expires_at = None, 0
-        elif not self._has_secret_for(client, method):
-            fresh = self._new_secret(method)
+        elif not self._has_secret_of(client, octets):
+            fresh = self._new_secret(octets)
             client.client_secret = self.credentials.kept(fresh["client_secret"])
             client.client_secret_expires_at = fresh["client_secret_expires_at"]
-        client.set_client_metadata(checked.metadata)
+        kept = {name: before[name] for name in self._check.vocabulary.operator_names & before.keys()}
+        client.set_client_metadata(checked.metadata | kept)
         if not self._clients.replace(client, self.credentials.now(), self._event("updated", checked)):
             raise RaceLostError()
         self._withdraw_difference(client.client_id, before, checked.metadata)
         self._tell(signals.client_updated, client_id=client.client_id)
         return self.information(client) | fresh
 
-    def _has_secret_for(self, client: ClientRecord, auth_method: str) -> bool:
-        """Whether the client can go on with its secret: it is not over, can be checked, and fits the method."""
+    def _has_secret_of(self, client: ClientRecord, octets: int) -> bool:
+        """Whether the client can go on with its secret: it is not over, can be checked, and is long enough if it is a key."""
         kept, expires_at = client.client_secret, client.client_secret_expires_at
         is_over = expires_at and self.credentials.now() >= expires_at
         if kept is None or is_over or not self.credentials.can_check(kept):
             return False
-        return auth_method != "client_secret_jwt" or self.credentials.is_mac_key(kept)
+        return octets == SECRET_OCTETS or self.credentials.is_key(kept, octets)
 
     def delete(self, client: ClientRecord) -> None:
         """Deletes the client and, by the host's hooks, what was issued for it. Raises RaceLostError."""
@@ -211,7 +244,12 @@ class Registrar:
             raise TemporarilyUnavailableError() from error
 
     def _event(self, type_: str, checked: CheckedMetadata | None = None) -> dict[str, Any]:
-        details = json.dumps({"taken": checked.taken}) if checked and checked.taken else None
+        noted: dict[str, Any] = {}
+        if checked and checked.taken:
+            noted["taken"] = checked.taken
+        if checked and checked.operator_names:
+            noted["ignored"] = sorted(checked.operator_names)
+        details = json.dumps(noted) if noted else None
         return {"type": type_, "occurred_at": self.credentials.now(), "details": details}
 
     def _withdraw_difference(self, client_id: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:

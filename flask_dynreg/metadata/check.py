@@ -1,47 +1,68 @@
-"""The way from what a client sends to what is registered: shape, defaults, what is taken away, rules that refuse."""
+"""The way from what a client sends to what is registered: shape, defaults, what is taken away, rules that refuse, fetches."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from marshmallow import Schema
 
 from flask_dynreg.errors import Problem, refusal
-from flask_dynreg.metadata import repairs, rules
-from flask_dynreg.metadata.schema import Shape
+from flask_dynreg.metadata import choices, key_rules, openid_rules, repairs, rules, sectors
+from flask_dynreg.metadata.schema import Vocabulary
 from flask_dynreg.metadata.server import ServerSupport
+from flask_dynreg.outbound import Fetched
+
+RULES = [*rules.RULES, *key_rules.RULES, *openid_rules.RULES]
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedMetadata:
-    """Client metadata as it will be registered, and what was taken away from it, by the name of the member."""
+    """Client metadata as it will be registered; what was taken away from it, by the name of the member; and the names of
+    operators that the client tried to set."""
 
     metadata: dict[str, Any]
     taken: dict[str, list[str]]
+    operator_names: tuple[str, ...] = ()
+
+    @property
+    def secret_octets(self) -> int:
+        """How long the client secret has to be at least; 0 where none is needed."""
+        return key_rules.secret_octets(self.metadata)
 
 
 class MetadataCheck:
-    """Made once for an app."""
+    """Made once for an app. `fetch` gets a document at an https URL, and raises FetchError."""
 
-    def __init__(self, schema: Schema, server: ServerSupport, *, reject_unsupported: bool) -> None:
-        self._shape = Shape(schema)
+    def __init__(
+        self, schema: Schema, server: ServerSupport, *, reject_unsupported: bool, fetch: Callable[[str], Fetched]
+    ) -> None:
+        self.vocabulary = Vocabulary(schema, server)
         self._server = server
         self._reject = reject_unsupported
+        self._fetch = fetch
 
-    def __call__(self, sent: Mapping[str, Any]) -> CheckedMetadata:
-        """Raises RefusedMetadataError with all that is wrong."""
-        metadata, problems = self._shape.read(sent)
+    def __call__(self, sent: Mapping[str, Any], registered: Mapping[str, Any] | None = None) -> CheckedMetadata:
+        """Raises RefusedMetadataError with all that is wrong. `registered` is what the client has now, if it is an update."""
+        vocabulary, server = self.vocabulary, self._server
+        metadata, problems = vocabulary.read(sent)
         unsound = {problem.member for problem in problems}
-        repairs.completed(metadata, self._server)
-        taken = repairs.narrowed(metadata, self._server)
-        repairs.scoped(metadata, self._server)
+        problems += choices.negotiated(metadata, vocabulary.choices, server)
+        repairs.completed(metadata, server, vocabulary.defaults)
+        taken = repairs.narrowed(metadata, server, vocabulary.supported)
         if self._reject:
             problems += [
                 Problem(f"/{member}", "must have only what this server supports for the client.", "RFC 7591 section 2")
                 for member in taken
-                if unsound.isdisjoint(repairs.NARROWED_BY[member])  # a default stood in for what cannot be read
+                # a default stood in for what cannot be read
+                if unsound.isdisjoint(repairs.NARROWED_BY.get(member, ()))
             ]
-        problems += rules.broken(metadata, self._server, unsound)
+        taken |= repairs.cleared(metadata)
+        repairs.encrypted(metadata, vocabulary.supported)
+        repairs.scoped(metadata, server)
+        problems += vocabulary.unsupported(metadata)
+        problems += rules.broken(RULES, metadata, server, unsound)
+        if not problems and sectors.is_to_be_fetched(metadata, registered or {}):
+            problems += sectors.document_problems(metadata, self._fetch)
         if problems:
             raise refusal(problems)
-        return CheckedMetadata(metadata, taken)
+        return CheckedMetadata(metadata, taken, tuple(vocabulary.operator_names.intersection(sent)))

@@ -1,25 +1,52 @@
 """The types of client metadata, as marshmallow fields that take a JSON value for what it is and change nothing about it."""
 
+import ipaddress
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import ValidationError, fields
 
+from flask_dynreg.hosts import is_host_name
 from flask_dynreg.metadata import key_sets, uris
 from flask_dynreg.metadata.text import is_dangerous
 
 LONGEST_TEXT = 255
+LONGEST_DESCRIPTION = 2048
 LONGEST_SCOPE = 8192
 MOST_ITEMS = 100
+MOST_SECONDS = 2**31 - 1
+
+Needs = str | tuple[str, ...]
+"""Names of server metadata, or of an authentication method; one of them must be on for a member to be known."""
 
 
 class Member(fields.Field[Any]):
-    """A member of client metadata. `section` says where it is defined; `tagged` whether it may carry a language tag."""
+    """A member of client metadata.
 
-    def __init__(self, section: str, *, tagged: bool = False) -> None:
+    `section` says where it is defined, and `tagged` whether it may carry a language tag (RFC 7591 section 2.2). `needs` is what
+    the server must declare: without it the name is unknown here. `among` is the server metadata that lists the values that may be
+    registered, which the server declares by it; `default` is the one in force when the client states none. `operator` says that
+    the name is an operator's to set: it is not taken from clients and never shown to them.
+    """
+
+    def __init__(
+        self,
+        section: str,
+        *,
+        tagged: bool = False,
+        needs: Needs = (),
+        among: str | None = None,
+        default: str | None = None,
+        operator: bool = False,
+    ) -> None:
         super().__init__()
         self.section = section
         self.tagged = tagged
+        self.needs = (among,) if among else (needs,) if isinstance(needs, str) else needs
+        self.among = among
+        self.default = default
+        self.operator = operator
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
         self.check(value)
@@ -37,23 +64,27 @@ class Member(fields.Field[Any]):
 class Text(Member):
     """For people to read."""
 
+    def __init__(self, section: str, *, longest: int = LONGEST_TEXT, **options: Any) -> None:
+        super().__init__(section, **options)
+        self.longest = longest
+
     def is_blank(self, value: object) -> bool:
         return isinstance(value, str) and value.isspace()
 
     def check(self, value: Any) -> None:
         if not isinstance(value, str):
             raise ValidationError("must be a string.")
-        if len(value) > LONGEST_TEXT:
-            raise ValidationError(f"must be of at most {LONGEST_TEXT} characters.")
+        if len(value) > self.longest:
+            raise ValidationError(f"must be of at most {self.longest} characters.")
         if is_dangerous(value):
             raise ValidationError("must have no control characters and no invisible or direction-changing ones.")
 
 
 class Name(Member):
-    """A word of the protocol, such as an authentication method. Which words are known is a rule, not the type's matter."""
+    """A word of the protocol, such as an authentication method. Which words the server supports is a rule's matter."""
 
-    def __init__(self, section: str, *choices: str) -> None:
-        super().__init__(section)
+    def __init__(self, section: str, *choices: str, **options: Any) -> None:
+        super().__init__(section, **options)
         self.choices = choices
 
     def check(self, value: Any) -> None:
@@ -63,6 +94,22 @@ class Name(Member):
             raise ValidationError(f"must be {' or '.join(self.choices)}.")
         if len(value) > LONGEST_TEXT or not value.isascii() or not value.isprintable():
             raise ValidationError(f"must be of at most {LONGEST_TEXT} ASCII characters.")
+
+
+class Flag(Member):
+    """True or false, and nothing that only looks like it."""
+
+    def check(self, value: Any) -> None:
+        if not isinstance(value, bool):
+            raise ValidationError("must be true or false.")
+
+
+class Seconds(Member):
+    """A length of time."""
+
+    def check(self, value: Any) -> None:
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST_SECONDS:
+            raise ValidationError(f"must be a whole number of seconds from 0 to {MOST_SECONDS}.")
 
 
 class Scope(Member):
@@ -79,8 +126,18 @@ class Identifier(Member):
     """A URI as a plain string. Whether it is a sound one is a rule, which knows what the app allows."""
 
     def check(self, value: Any) -> None:
+        if not isinstance(value, str):
+            raise ValidationError("must be a string.")
         if len(value) > uris.LONGEST:
             raise ValidationError(f"must be of at most {uris.LONGEST} characters.")
+
+
+class AbsoluteURI(Member):
+    """Any URI, of whatever scheme: nobody is sent there by this server, and nothing is fetched from there."""
+
+    def check(self, value: Any) -> None:
+        if not isinstance(value, str) or uris.parsed(value) is None:
+            raise ValidationError(f"must be an absolute URI of at most {uris.LONGEST} characters.")
 
 
 class WebURL(Member):
@@ -92,13 +149,30 @@ class WebURL(Member):
             raise ValidationError("must be an absolute http or https URL with a host, of at most 2048 characters.")
 
 
-class KeySetURL(Member):
-    """`jwks_uri`"""
+class SecureURL(Member):
+    """An https URL. `fetched`: this server asks it for something, so that it must not lead inside a network."""
+
+    def __init__(self, section: str, *, fetched: bool = False, fragment: bool = False, **options: Any) -> None:
+        super().__init__(section, **options)
+        self.fetched = fetched
+        self.fragment = fragment
 
     def check(self, value: Any) -> None:
-        fault = key_sets.address_fault(value) if isinstance(value, str) else "must be a string."
-        if fault:
+        if not isinstance(value, str):
+            raise ValidationError("must be a string.")
+        if fault := uris.secure_fault(value, fetched=self.fetched, fragment=self.fragment):
             raise ValidationError(fault)
+
+
+class LogoutURL(Member):
+    """A page at which a browser arrives during a logout. Whether plain http will do is a rule's matter."""
+
+    def check(self, value: Any) -> None:
+        uri = uris.parsed(value) if isinstance(value, str) else None
+        if not uri or uri.scheme not in ("https", "http") or not uri.host:
+            raise ValidationError("must be an absolute https URL with a host, of at most 2048 characters.")
+        if uri.fragment is not None:
+            raise ValidationError("must have no fragment.")
 
 
 class KeySet(Member):
@@ -112,13 +186,55 @@ class KeySet(Member):
             raise ValidationError({f"keys/{number}": [fault] for number, fault in found if number is not None})
 
 
+class DistinguishedName(Member):
+    """The string form of RFC 4514."""
+
+    def check(self, value: Any) -> None:
+        if not isinstance(value, str) or len(value) > LONGEST_DESCRIPTION or not _DISTINGUISHED_NAME.fullmatch(value):
+            raise ValidationError("must be a distinguished name in the form of RFC 4514, such as CN=client,O=Example.")
+
+
+class HostName(Member):
+    """The dNSName of a certificate; the leftmost label may be a wildcard in none of them here."""
+
+    def check(self, value: Any) -> None:
+        if not isinstance(value, str) or not is_host_name(value.lower()):
+            raise ValidationError("must be a host name.")
+
+
+class IPAddress(Member):
+    """Dotted decimal, or the forms of RFC 4291 section 2.2."""
+
+    def check(self, value: Any) -> None:
+        try:
+            ipaddress.ip_address(value if isinstance(value, str) and "%" not in value else "")
+        except ValueError:
+            raise ValidationError("must be an IPv4 or IPv6 address.") from None
+
+
+class MailAddress(Member):
+    """The rfc822Name of a certificate."""
+
+    def check(self, value: Any) -> None:
+        if not isinstance(value, str) or len(value) > LONGEST_TEXT or not _MAIL_ADDRESS.fullmatch(value):
+            raise ValidationError("must be a mail address.")
+
+
+class JsonObject(Member):
+    """An object whose members are no business of this server."""
+
+    def check(self, value: Any) -> None:
+        if not isinstance(value, dict):
+            raise ValidationError("must be an object.")
+
+
 class Items(Member):
     """An array of strings, each sound by itself."""
 
     item: Member
 
-    def __init__(self, item: Member) -> None:
-        super().__init__(item.section)
+    def __init__(self, item: Member, **options: Any) -> None:
+        super().__init__(item.section, **options)
         self.item = item
 
     def check(self, value: Any) -> None:
@@ -130,6 +246,9 @@ class Items(Member):
         if found:
             raise ValidationError(found)
 
+    def is_blank(self, value: object) -> bool:
+        return value == [] and self.name not in _KEPT_WHEN_EMPTY
+
     def _item_fault(self, item: Any) -> list[str] | None:
         if not isinstance(item, str) or not item.strip():
             return ["must be a string that is not empty."]
@@ -138,3 +257,28 @@ class Items(Member):
         except ValidationError as error:
             return [str(message) for message in error.messages]
         return None
+
+
+class Choice(Items):
+    """A list of what a client can do, of which one value is registered as `single`. It is never kept and never shown.
+
+    Its name is that of the server metadata with which it is compared.
+    """
+
+    def __init__(self, section: str, single: str) -> None:
+        super().__init__(Name(section))
+        self.single = single
+
+
+# An answer always shows these three, and an empty one says something.
+_KEPT_WHEN_EMPTY = frozenset({"redirect_uris", "grant_types", "response_types"})
+
+_ESCAPED = r"\\(?:[ \"#+,;<=>\\]|[0-9A-Fa-f]{2})"
+_OUTER = rf'(?:[^\x00\\"+,;<> ]|{_ESCAPED})'
+_INNER = rf'(?:[^\x00\\"+,;<>]|{_ESCAPED})'
+_VALUE = rf"(?:#(?:[0-9A-Fa-f]{{2}})+|(?!#)(?:{_OUTER}(?:{_INNER}*{_OUTER})?)?)"
+_TYPE = r"(?:[A-Za-z][A-Za-z0-9-]*|[0-9]+(?:\.[0-9]+)+)"
+_PAIR = rf"{_TYPE}={_VALUE}"
+# Most software writes a space after the comma, as RFC 1779 did.
+_DISTINGUISHED_NAME = re.compile(rf"{_PAIR}(?:\+{_PAIR})*(?:, ?{_PAIR}(?:\+{_PAIR})*)*")
+_MAIL_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")

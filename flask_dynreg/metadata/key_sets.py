@@ -1,7 +1,7 @@
-"""A client's own keys: `jwks` and `jwks_uri` (RFC 7591 section 2, RFC 7517)."""
+"""What is sound as a client's own key set: `jwks` (RFC 7591 section 2, RFC 7517)."""
 
 import base64
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -9,29 +9,12 @@ from cryptography.x509 import load_der_x509_certificate
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
-from flask_dynreg.hosts import looks_public
-from flask_dynreg.metadata.uris import parsed
-
 MOST_KEYS = 32
 
 _TYPES: Mapping[str, type[RSAKey | ECKey | OKPKey]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _LARGEST_MEMBER = 4096
 _RSA_BITS = range(2048, 8193)
-
-_ED25519, _ED448 = ("OKP", "Ed25519"), ("OKP", "Ed448")
-_KEYS_OF_FAMILY = {"RS": [("RSA", None)], "PS": [("RSA", None)]}
-_KEYS_OF = {
-    "ES256": [("EC", "P-256")],
-    "ES384": [("EC", "P-384")],
-    "ES512": [("EC", "P-521")],
-    "ES256K": [("EC", "secp256k1")],
-    "EdDSA": [_ED25519, _ED448],
-    "Ed25519": [_ED25519],
-    "Ed448": [_ED448],
-}
-_SAME = {"EdDSA": ("Ed25519", "Ed448"), "Ed25519": ("EdDSA",), "Ed448": ("EdDSA",)}
-SIGNATURES = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", *_KEYS_OF)
 
 Faults = Iterator[tuple[int | None, str]]
 """The number of the key, or None for the set; and what would be right."""
@@ -61,6 +44,13 @@ def faults(value: Any) -> Faults:
     uses = {key.get("use") for key in sound}
     if None in uses and len(uses) > 1:  # OpenID Connect Registration section 2
         yield None, "must have use on every key, if it has it on one."
+
+
+def sound_keys(value: Any) -> list[dict[str, Any]]:
+    """Those of the first keys of a fetched JWK Set that can be used; nobody is there to be told of the others."""
+    keys = value.get("keys") if isinstance(value, dict) else None
+    first = keys[:MOST_KEYS] if isinstance(keys, list) else []
+    return [key for key in first if _key_fault(key) is None and key["kty"] in _TYPES]
 
 
 def _key_fault(key: Any) -> str | None:
@@ -108,33 +98,3 @@ def _is_certified(chain: Any, public: Any) -> bool:
 def _der(public: Any) -> bytes:
     encoded: bytes = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return encoded
-
-
-def can_verify(value: Any, algorithms: Collection[str]) -> bool:
-    """Whether a sound JWK Set has a key with which a signature of one of these algorithms (RFC 7518, RFC 9864) is verified."""
-    return any(_verifies(key, algorithm) for key in value["keys"] for algorithm in algorithms)
-
-
-def _verifies(key: dict[str, Any], algorithm: str) -> bool:
-    kind = (key["kty"], key.get("crv")) if key["kty"] != "RSA" else ("RSA", None)
-    fits = kind in _KEYS_OF.get(algorithm, _KEYS_OF_FAMILY.get(algorithm[:2], ()))
-    operations = key.get("key_ops", ["verify"])
-    return (
-        fits
-        and key.get("use", "sig") == "sig"
-        and key.get("alg", algorithm) in (algorithm, *_SAME.get(algorithm, ()))
-        and isinstance(operations, list)
-        and "verify" in operations
-    )
-
-
-def address_fault(value: str) -> str | None:
-    """What would be right about a `jwks_uri`: nothing inside a network is ever to be asked for keys."""
-    uri = parsed(value)
-    if uri is None or uri.scheme != "https" or not uri.host or "@" in (uri.authority or ""):
-        return "must be an https URL with a host."
-    if uri.fragment is not None:
-        return "must have no fragment."
-    if not looks_public(uri.host):
-        return "must be on a public host."
-    return None

@@ -29,7 +29,7 @@ class RedirectRules:
         if dangerous := sorted(_DANGEROUS_SCHEMES & set(private_schemes)):
             raise ConfigurationError(f"DYNREG_PRIVATE_SCHEMES must not have {', '.join(dangerous)}.")
         self._authorities = {scheme: re.compile(pattern) for scheme, pattern in private_schemes.items()}
-        self._strict = strict
+        self.is_strict = strict
 
     def fault(self, value: str) -> str | None:
         """What would be right about a redirect URI of any client; None if it is sound."""
@@ -72,7 +72,7 @@ class RedirectRules:
 
     def type_fault(self, value: str, application_type: str | None, grant_types: Collection[str]) -> str | None:
         """What would be right about a sound URI, by the `application_type` that the client states."""
-        if not self._strict or application_type != "web" or self.fault(value):
+        if not self.is_strict or application_type != "web" or self.fault(value):
             return None
         uri = parsed(value)
         if uri is None or uri.scheme != "https":

@@ -1,8 +1,10 @@
 """The defaults that come into force, and what is taken away from what a client asks for. Nothing else is ever added."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from flask_dynreg.metadata.server import ServerSupport, grants_of, words
+from flask_dynreg.metadata.algorithms import DEFAULT_CONTENT_ENCRYPTION
+from flask_dynreg.metadata.server import CERTIFICATE_SUBJECTS, ServerSupport, grants_of, words
 
 Metadata = dict[str, Any]
 
@@ -10,11 +12,28 @@ NARROWED_BY = {
     "grant_types": {"grant_types", "token_endpoint_auth_method"},
     "response_types": {"response_types", "grant_types", "token_endpoint_auth_method"},
 }
-"""For each member that is narrowed, the members that decide how."""
+"""For a member that others decide about, the members that decide how it is narrowed."""
+
+ENCRYPTED = {
+    f"{what}_alg": f"{what}_enc"
+    for what in (
+        "id_token_encrypted_response",
+        "userinfo_encrypted_response",
+        "request_object_encryption",
+        "authorization_encrypted_response",
+        "introspection_encrypted_response",
+    )
+}
+"""The members that name the algorithm of an encryption, each with the one that names that of the content."""
+
+_JWT_METHODS = ("client_secret_jwt", "private_key_jwt")
 
 
-def completed(metadata: Metadata, server: ServerSupport) -> None:
-    """Fills in what RFC 7591 section 2 says of an absent member, and what the answer always shows."""
+def completed(metadata: Metadata, server: ServerSupport, defaults: Mapping[str, str]) -> None:
+    """Fills in what RFC 7591 section 2 says of an absent member, and what the answer always shows.
+
+    `defaults` are those of the further vocabularies that the server knows.
+    """
     if not metadata.get("grant_types"):
         metadata["grant_types"] = ["authorization_code"]
     if "response_types" not in metadata:
@@ -22,8 +41,8 @@ def completed(metadata: Metadata, server: ServerSupport) -> None:
     if "token_endpoint_auth_method" not in metadata:
         metadata["token_endpoint_auth_method"] = _default_auth_method(server)
     metadata.setdefault("redirect_uris", [])
-    if metadata.get("contacts") == []:
-        del metadata["contacts"]
+    for name, value in defaults.items():
+        metadata.setdefault(name, value)
 
 
 def _default_auth_method(server: ServerSupport) -> str:
@@ -31,8 +50,18 @@ def _default_auth_method(server: ServerSupport) -> str:
     return usual if usual in server.auth_methods or not server.auth_methods else server.auth_methods[0]
 
 
-def narrowed(metadata: Metadata, server: ServerSupport) -> dict[str, list[str]]:
-    """Takes away the grant types and response types that cannot be had; gives them back by the name of their member."""
+def encrypted(metadata: Metadata, supported: Mapping[str, tuple[str, ...]]) -> None:
+    """OpenID Connect Registration section 2: the encryption of the content, where only the algorithm is stated."""
+    for algorithm, content in ENCRYPTED.items():
+        values = supported.get(content)
+        if values and algorithm in metadata and content not in metadata:
+            metadata[content] = DEFAULT_CONTENT_ENCRYPTION if DEFAULT_CONTENT_ENCRYPTION in values else values[0]
+
+
+def narrowed(
+    metadata: Metadata, server: ServerSupport, supported: Mapping[str, tuple[str, ...]]
+) -> dict[str, list[str]]:
+    """Takes away what the server does not support; gives it back by the name of its member."""
     public = metadata["token_endpoint_auth_method"] == "none"
     asked_grants = list(dict.fromkeys(metadata["grant_types"]))
     grants = [
@@ -47,7 +76,26 @@ def narrowed(metadata: Metadata, server: ServerSupport) -> dict[str, list[str]]:
         "grant_types": [grant for grant in asked_grants if grant not in grants],
         "response_types": [name for name in asked_types if name not in types],
     }
+    for member, values in supported.items():
+        asked = metadata.get(member)
+        if isinstance(asked, list):
+            taken[member] = [name for name in asked if name not in values]
+            metadata[member] = [name for name in dict.fromkeys(asked) if name in values]
+            if not metadata[member]:
+                del metadata[member]
     return {member: names for member, names in taken.items() if names}
+
+
+def cleared(metadata: Metadata) -> dict[str, list[str]]:
+    """Takes away what has no effect beside the rest of the metadata; gives it back by the name of its member."""
+    method = metadata["token_endpoint_auth_method"]
+    idle = {
+        "frontchannel_logout_session_required": "frontchannel_logout_uri" not in metadata,
+        "backchannel_logout_session_required": "backchannel_logout_uri" not in metadata,
+        "token_endpoint_auth_signing_alg": method not in _JWT_METHODS,
+        **dict.fromkeys(CERTIFICATE_SUBJECTS, method != "tls_client_auth"),
+    }
+    return {member: [str(metadata.pop(member))] for member in idle.keys() & metadata.keys() if idle[member]}
 
 
 def scoped(metadata: Metadata, server: ServerSupport) -> None:

@@ -1,21 +1,32 @@
-"""The vocabulary of RFC 7591 section 2 and 2.2, and `application_type`: one member, one line."""
+"""The whole vocabulary, and the part of it that one server knows: one member, one line."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import Schema, ValidationError
+from marshmallow.fields import Field
 
-from flask_dynreg.errors import Problem
-from flask_dynreg.metadata.fields import Identifier, Items, KeySet, KeySetURL, Member, Name, Scope, Text, WebURL
+from flask_dynreg.errors import ConfigurationError, Problem
+from flask_dynreg.metadata.choices import MetadataChoices
+from flask_dynreg.metadata.fields import Choice, Identifier, Items, KeySet, Member, Name, Scope, SecureURL, Text, WebURL
+from flask_dynreg.metadata.openid import BackchannelAuthentication, Federation, OpenIDLogout, OpenIDRegistration, Wallet
+from flask_dynreg.metadata.security import MutualTLS, OtherSpecifications, ProtectedAnswers, ProtectedRequests
+from flask_dynreg.metadata.server import ServerSupport
 from flask_dynreg.metadata.text import is_language_tag
 
 RFC7591 = "RFC 7591 section 2"
-OIDC = "OpenID Connect Registration 1.0 section 2"
 MOST_TAGGED = 64
 
+# What the server alone says of a client (RFC 7591 section 3.2.1, RFC 7592 section 3): never client metadata.
+SERVER_MADE = frozenset(
+    {"client_id", "client_secret", "client_id_issued_at", "client_secret_expires_at"}
+    | {"registration_access_token", "registration_client_uri"}
+)
 
-class ClientMetadataSchema(Schema):
-    """What a client may say of itself. A name that is not here is ignored, as RFC 7591 section 2 wants."""
+
+class Registration(Schema):
+    """RFC 7591."""
 
     redirect_uris = Items(Identifier(RFC7591))
     token_endpoint_auth_method = Name(RFC7591)
@@ -28,18 +39,59 @@ class ClientMetadataSchema(Schema):
     contacts = Items(Text(RFC7591))
     tos_uri = WebURL(RFC7591, tagged=True)
     policy_uri = WebURL(RFC7591, tagged=True)
-    jwks_uri = KeySetURL(RFC7591)
+    jwks_uri = SecureURL(RFC7591, fetched=True)
     jwks = KeySet(RFC7591)
     software_id = Text(RFC7591)
     software_version = Text(RFC7591)
-    application_type = Name(OIDC, "web", "native")
 
 
-class Shape:
-    """A schema, ready to read what clients send: made once, as it is costly, and used by all threads."""
+class ClientMetadataSchema(
+    Registration,
+    OpenIDRegistration,
+    OpenIDLogout,
+    BackchannelAuthentication,
+    Federation,
+    Wallet,
+    MutualTLS,
+    ProtectedRequests,
+    ProtectedAnswers,
+    OtherSpecifications,
+    MetadataChoices,
+):
+    """What a client may say of itself. A name that is not here is ignored, as RFC 7591 section 2 wants.
 
-    def __init__(self, schema: Schema) -> None:
-        self._members = {name: field for name, field in schema.fields.items() if isinstance(field, Member)}
+    A host adds names by a subclass, with the fields of `flask_dynreg.fields` or with marshmallow's own:
+
+        class OurMetadata(ClientMetadataSchema):
+            department = Text("Our handbook")
+            risk_class = Name("Our handbook", "low", "high", operator=True)
+    """
+
+
+class Vocabulary:
+    """The names of a schema that one server knows, ready to read what clients send: made once, used by all threads.
+
+    Raises ConfigurationError for a schema whose hooks nobody would call, and for names that the server makes.
+    """
+
+    def __init__(self, schema: Schema, server: ServerSupport) -> None:
+        if any(schema._hooks.values()):
+            raise ConfigurationError("The schema must have no hooks and no validators beside those of its fields.")
+        members = {field.data_key or name: _as_member(field) for name, field in schema.fields.items()}
+        if made := sorted(SERVER_MADE.intersection(members)):
+            raise ConfigurationError(f"The schema must not have {', '.join(made)}: the server alone sets it.")
+        self.operator_names = frozenset(name for name, member in members.items() if member.operator)
+        self._members = {
+            name: member for name, member in members.items() if not member.operator and _is_known(name, member, server)
+        }
+        self.choices = {name: member for name, member in self._members.items() if isinstance(member, Choice)}
+        self.supported = {name: server.values(member.among) for name, member in self._members.items() if member.among}
+        """For a member that is limited, the values that the server lists."""
+        self.defaults = {
+            name: member.default if member.default in self.supported[name] else self.supported[name][0]
+            for name, member in self._members.items()
+            if member.default
+        }
 
     def read(self, sent: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
         """The members that are there and sound, and what is wrong with the others.
@@ -75,8 +127,45 @@ class Shape:
         member = self._members.get(base) if tag else None
         return member if member is not None and member.tagged and is_language_tag(tag) else None
 
+    def unsupported(self, metadata: Mapping[str, Any]) -> list[Problem]:
+        """A stated value that the server does not list is refused, never replaced."""
+        return [
+            Problem(f"/{name}", f"must be one that is supported: {', '.join(values)}.", self._members[name].section)
+            for name, values in self.supported.items()
+            if name in metadata and isinstance(metadata[name], str) and metadata[name] not in values
+        ]
+
+
+class _Plain(Member):
+    """A field of marshmallow's own in a host's schema. What it makes of a value is not kept: the value is."""
+
+    def __init__(self, field: Field[Any]) -> None:
+        section = str(field.metadata.get("section", "This server's documentation"))
+        super().__init__(section, operator=bool(field.metadata.get("operator")))
+        self._field = field
+
+    def check(self, value: Any) -> None:
+        try:
+            self._field.deserialize(value)
+        except ValidationError as error:
+            first: Any = error.messages
+            while not isinstance(first, str):
+                first = next(iter(first.values() if isinstance(first, dict) else first))
+            # RFC 6749 section 5.2 says which characters an error may have.
+            raise ValidationError(re.sub(r"[^ !#-\[\]-~]", "'", first)) from None
+
+
+def _as_member(field: Field[Any]) -> Member:
+    return field if isinstance(field, Member) else _Plain(field)
+
+
+def _is_known(name: str, member: Member, server: ServerSupport) -> bool:
+    needs = (name,) if isinstance(member, Choice) else member.needs
+    return not needs or any(server.declares(need) for need in needs)
+
 
 def _problems(name: str, member: Member, error: ValidationError) -> list[Problem]:
+    name = name.replace("~", "~0").replace("/", "~1")  # RFC 6901 section 3
     if isinstance(error.messages, dict):
         return [
             Problem(f"/{name}/{where}", str(message), member.section)

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from flask_dynreg.hosts import host_and_port
+from flask_dynreg.hosts import host_and_port, looks_public
 
 LONGEST = 2048
 
@@ -35,6 +35,18 @@ def parsed(value: str) -> URI | None:
     scheme, _, authority, path, query, fragment = match.groups()
     found = host_and_port(authority) if authority else None
     return URI(scheme.lower(), authority, found and found[0], path, query or "", fragment)
+
+
+def secure_fault(value: str, *, fetched: bool, fragment: bool = False) -> str | None:
+    """What would be right about an https URL. One that is `fetched` from here must not lead inside a network."""
+    uri = parsed(value)
+    if uri is None or uri.scheme != "https" or not uri.host:
+        return f"must be an https URL with a host and without user information, of at most {LONGEST} characters."
+    if uri.fragment is not None and not fragment:
+        return "must have no fragment."
+    if fetched and not looks_public(uri.host):
+        return "must be on a public host."
+    return None
 
 
 def has_dot_segments(path: str) -> bool:

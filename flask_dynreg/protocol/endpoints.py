@@ -37,7 +37,7 @@ class RegistrationEndpoint(ClientRegistrationEndpoint):
         return request.checked.metadata
 
     def generate_client_info(self, request: RegistrationRequest) -> ClientInformation:
-        return self.server.registrar.new_client_information(request.checked.metadata["token_endpoint_auth_method"])
+        return self.server.registrar.new_client_information(request.checked)
 
     def save_client(
         self, client_info: ClientInformation, client_metadata: dict[str, Any], request: RegistrationRequest
@@ -91,7 +91,7 @@ class ConfigurationEndpoint(ClientConfigurationEndpoint):
         sent = request.payload.data
         problems = list(self._update_problems(sent, client, request))
         try:
-            request.checked = self.server.registrar.check(sent)
+            request.checked = self.server.registrar.check(sent, client)
         except RefusedMetadataError as error:
             raise refusal([*problems, *error.problems]) from None
         if problems:
@@ -139,7 +139,11 @@ class ConfigurationEndpoint(ClientConfigurationEndpoint):
         self, client: ClientRecord, request: RegistrationRequest, information: ClientInformation
     ) -> tuple[int, dict[str, Any], responses.Headers]:
         registration = self.server.registration_information(client.client_id, request.credential)
-        return 200, {**client.client_metadata, **information, **registration}, responses.JSON_HEADERS
+        return (
+            200,
+            {**self.server.registrar.told(client.client_metadata), **information, **registration},
+            responses.JSON_HEADERS,
+        )
 
 
 class RegistrationServer(AuthorizationServer):

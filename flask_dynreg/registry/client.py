@@ -4,15 +4,14 @@ import json
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from authlib.oauth2.rfc6749 import ClientMixin
+from authlib.oauth2.rfc6749 import ClientMixin, InvalidClientError
 from flask import current_app
+from joserfc.jwk import KeySet
 
 from flask_dynreg.metadata import redirect_uris
+from flask_dynreg.metadata.sectors import sector_identifier
 from flask_dynreg.metadata.server import words
-
-if TYPE_CHECKING:
-    from flask_dynreg.registry.credentials import Credentials
-
+from flask_dynreg.outbound import FetchError
 
 _encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
@@ -103,6 +102,25 @@ class RegisteredClient(ClientMixin):
         """A JWK Set; empty where the client brought none."""
         return dict(self.client_metadata.get("jwks", {"keys": []}))
 
+    def key_set(self, kid: str | None = None) -> KeySet:
+        """The client's public keys, for the `private_key_jwt` and the request objects that it signs.
+
+        Those at its `jwks_uri` are fetched when they are needed and kept in this process; they are looked at anew if none has
+        this `kid`. Raises InvalidClientError (401) if they cannot be had, and TemporarilyUnavailableError (503) if they would
+        have to be fetched while the session holds changes that are not written.
+        """
+        try:
+            keys: KeySet = _registrar().key_set(self.client_metadata, self.client_id, kid)
+        except FetchError as error:
+            description = f"The keys at the client's jwks_uri cannot be had. {error}"
+            raise InvalidClientError(description, status_code=401) from error
+        return keys
+
+    @property
+    def sector_identifier(self) -> str | None:
+        """The host for which the client gets pairwise subjects (OpenID Connect Core 1.0 section 8.1)."""
+        return sector_identifier(self.client_metadata)
+
     @property
     def software_id(self) -> str | None:
         return self.client_metadata.get("software_id")
@@ -131,7 +149,7 @@ class RegisteredClient(ClientMixin):
 
     def check_client_secret(self, client_secret: object) -> bool:
         """Whether it is the client's secret, and not over. In constant time."""
-        credentials = _credentials()
+        credentials = _registrar().credentials
         matches = credentials.matches(self.client_secret, client_secret)
         expires_at = self.client_secret_expires_at or 0
         return matches and (expires_at == 0 or credentials.now() < expires_at)
@@ -147,6 +165,5 @@ class RegisteredClient(ClientMixin):
         return grant_type in self.grant_types
 
 
-def _credentials() -> "Credentials":
-    credentials: Credentials = current_app.extensions["dynreg"].credentials
-    return credentials
+def _registrar() -> Any:
+    return current_app.extensions["dynreg"]

@@ -22,7 +22,6 @@ _ENCRYPTED = "fernet:"
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _CHECKSUM_LENGTH = 6
 _RANDOM_BYTES = 32
-_MAC_BYTES = 64  # HS512 needs a key of 64 octets (RFC 7518 section 3.2)
 _CLIENT_ID = re.compile(r"[!-~]{1,255}")
 _TOKEN = re.compile(r"dynreg_[a-z]+_[A-Za-z0-9_-]{43,}")
 
@@ -81,8 +80,9 @@ class Credentials:
         """Seconds since the epoch."""
         return int(self._clock())
 
-    def new_client_secret(self, auth_method: str) -> str:
-        return new_token(CLIENT_SECRET, _MAC_BYTES if auth_method == "client_secret_jwt" else _RANDOM_BYTES)
+    def new_client_secret(self, octets: int) -> str:
+        """One of at least so many octets."""
+        return new_token(CLIENT_SECRET, max(octets, _RANDOM_BYTES))
 
     def kept(self, secret: str) -> str:
         """What goes into the database."""
@@ -101,9 +101,9 @@ class Credentials:
         """Whether a secret can be compared with it: not if it is encrypted under a key that is gone."""
         return not kept.startswith(_ENCRYPTED) or self.revealed(kept) is not None
 
-    def is_mac_key(self, kept: str) -> bool:
-        """Whether the secret can be read again and is long enough for every HS algorithm."""
-        return len(self.revealed(kept) or "") >= _MAC_BYTES
+    def is_key(self, kept: str, octets: int) -> bool:
+        """Whether the secret can be read again, and has at least so many octets."""
+        return len(self.revealed(kept) or "") >= octets
 
     def matches(self, kept: str | None, presented: object) -> bool:
         """Whether this is the secret that is kept as a digest, encrypted, or in the clear by an earlier client model."""

@@ -31,11 +31,20 @@ class Sessions:
     @property
     def is_untouched(self) -> bool:
         """Whether nobody has begun anything: what we begin may be rolled back and tried again."""
-        registry = getattr(self._db.session, "registry", None)
-        if registry is not None and not registry.has():
+        return self._is_absent or (self.is_clean and not self.session.in_transaction())
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing waits to be written."""
+        if self._is_absent:
             return True
         session = self.session
-        return not (session.in_transaction() or session.new or session.dirty or session.deleted)
+        return not (session.new or session.dirty or session.deleted)
+
+    @property
+    def _is_absent(self) -> bool:
+        registry = getattr(self._db.session, "registry", None)
+        return registry is not None and not registry.has()
 
     @property
     def engine(self) -> Engine:

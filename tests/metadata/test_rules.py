@@ -99,8 +99,10 @@ def test_the_methods_that_would_be_right_are_told() -> None:
 
 
 def test_a_method_of_the_server_that_this_extension_does_not_know_is_refused() -> None:
-    app = App({"token_endpoint_auth_methods_supported": ["tls_client_auth", "none"]})
-    assert app.pointers(**REDIRECT, token_endpoint_auth_method="tls_client_auth") == ["/token_endpoint_auth_method"]
+    app = App({"token_endpoint_auth_methods_supported": ["attest_jwt_client_auth", "none"]})
+    assert app.pointers(**REDIRECT, token_endpoint_auth_method="attest_jwt_client_auth") == [
+        "/token_endpoint_auth_method"
+    ]
     assert app.registered(**REDIRECT)["token_endpoint_auth_method"] == "none"
 
 

@@ -70,7 +70,7 @@ class Host:
     def register(self, principal: Principal = OPEN, **metadata: Any) -> Registered:
         """A client that is not committed yet."""
         checked = self.checked(**metadata)
-        information = self.registrar.new_client_information(checked.metadata["token_endpoint_auth_method"])
+        information = self.registrar.new_client_information(checked)
         return self.registrar.register(information, checked, principal)
 
     def registered(self, principal: Principal = OPEN, **metadata: Any) -> Registered:

@@ -231,7 +231,9 @@ def test_one_client_is_deleted_and_the_others_stay(sqlite_host: Host) -> None:
 def test_an_id_is_there_once_and_a_collision_in_a_savepoint_harms_nothing_else(host: Host) -> None:
     registered = host.register()
     checked = host.checked()
-    information = host.registrar.new_client_information("none") | {"client_id": registered.client.client_id}
+    information = host.registrar.new_client_information(host.checked(token_endpoint_auth_method="none")) | {
+        "client_id": registered.client.client_id
+    }
     with pytest.raises(IntegrityError), host.session.begin_nested():
         host.registrar.register(information, checked, Principal("open"))
     host.session.commit()
