@@ -6,10 +6,11 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from authlib.integrations import flask_oauth2
-from authlib.oauth2.rfc6749 import InvalidClientError, InvalidRequestError, OAuth2Request
+from authlib.oauth2.rfc6749 import InvalidClientError, InvalidRequestError, OAuth2Error, OAuth2Request
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
+from authlib.oauth2.rfc7523 import JWTBearerClientAssertion
 from flask import request
-from joserfc import jws, jwt
+from joserfc import jws
 from joserfc.errors import JoseError, UnsupportedAlgorithmError
 from joserfc.jwk import Key, KeySet
 
@@ -30,7 +31,6 @@ CORS_HEADERS = {
     "Access-Control-Allow-Headers": "Authorization, Content-Type, MCP-Protocol-Version",
     "Access-Control-Expose-Headers": "WWW-Authenticate",
 }
-ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ASSERTION_LIFETIME = 3600
 
 
@@ -80,9 +80,7 @@ class AuthorizationServer(flask_oauth2.AuthorizationServer):
         method, client_id, secret = presented[0], form.get("client_id", ""), form.get("client_secret", "")
         if basic and basic.type == "basic":
             client_id, secret = unquote_plus(basic.username or ""), unquote_plus(basic.password or "")
-        client = (
-            asserted_client(self.dynreg, form) if method == "private_key_jwt" else self.dynreg.query_client(client_id)
-        )
+        client = asserted_client(self.dynreg) if method == "private_key_jwt" else self.dynreg.query_client(client_id)
         if (
             client is None
             or method not in methods
@@ -110,25 +108,62 @@ def signed_by(key: Key, signature: jws.CompactSignature) -> bool:
         return False
 
 
-def asserted_client(dynreg: DynamicRegistration, form: Mapping[str, str]) -> Any:
-    """RFC 7523 section 3: signed with a key of the client's jwks, for us and nobody else, soon over, used once."""
-    us = {dynreg.server_metadata()[name] for name in ("issuer", "token_endpoint")}
+class ClientAssertion(JWTBearerClientAssertion):
+    """Authlib's private_key_jwt (RFC 7523 section 3), for one request: signed with a key of the client, for us and nobody else,
+    soon over, used once."""
+
+    CLIENT_AUTH_METHOD = "private_key_jwt"  # type: ignore[misc]  # Authlib's documentation says to
+    kid: str | None = None
+
+    def __init__(self, server_metadata: Mapping[str, Any]) -> None:
+        super().__init__(leeway=30)
+        self.audiences = [server_metadata["issuer"], server_metadata["token_endpoint"]]
+
+    def get_audiences(self) -> list[str]:
+        return self.audiences
+
+    def extract_assertion(self, assertion: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        headers, claims = super().extract_assertion(assertion)
+        if str(headers.get("typ", "JWT")).lower() not in ("jwt", "client-authentication+jwt"):
+            raise InvalidClientError("It is a JWT for something else.")
+        self.kid = headers.get("kid")
+        return headers, claims
+
+    def resolve_client_public_key(self, client: Any) -> KeySet:
+        """Keys may have to be fetched, which nobody does for a client that does not use them."""
+        self.authenticate_client(client)  # type: ignore[no-untyped-call]
+        keys: KeySet = client.key_set(self.kid)
+        return keys
+
+    def process_assertion_claims(self, assertion: str, keys: KeySet) -> dict[str, Any]:
+        signature = jws.extract_compact(assertion.encode())
+        named = [key for key in keys.keys if key.kid == self.kid]
+        if not any(signed_by(key, signature) for key in named or keys.keys):
+            raise InvalidClientError("The signature is not the client's.")
+        claims: dict[str, Any] = json.loads(signature.payload)
+        self.verify_claims(claims)
+        return claims
+
+    def verify_claims(self, claims: dict[str, Any]) -> None:
+        audience = claims.get("aud")
+        named = [audience] if isinstance(audience, str) else audience
+        if not isinstance(named, list) or not set(self.audiences).issuperset(named):
+            raise InvalidClientError("It is for somebody else.")
+        if not isinstance(claims.get("exp"), int) or claims["exp"] > now() + ASSERTION_LIFETIME:
+            raise InvalidClientError("It is good for too long.")
+        super().verify_claims(claims)
+
+    def validate_jti(self, claims: dict[str, Any], jti: object) -> bool:
+        return first_use(f"{claims['sub']} {jti}", claims["exp"] + 60)
+
+
+def asserted_client(dynreg: DynamicRegistration) -> Any:
+    """Whatever is wrong with a stranger's JWT, nobody is told; a store that is down is another matter."""
     try:
-        signature = jws.extract_compact(form["client_assertion"].encode())
-        header, claims = signature.headers(), json.loads(signature.payload)
-        client: Any = dynreg.query_client(claims["sub"])
-        itself: Any = {"essential": True, "value": client.client_id}
-        there: Any = {"essential": True}
-        jwt.JWTClaimsRegistry(leeway=30, iss=itself, sub=itself, aud=there, exp=there, jti=there).validate(claims)
-        audience = [claims["aud"]] if isinstance(claims["aud"], str) else claims["aud"]
-        keys = KeySet.import_key_set(client.jwks).keys
-        holds = (
-            form.get("client_assertion_type") == ASSERTION_TYPE
-            and str(header.get("typ", "JWT")).lower() in ("jwt", "client-authentication+jwt")
-            and us.issuperset(audience)
-            and claims["exp"] <= now() + ASSERTION_LIFETIME
-            and any(signed_by(key, signature) for key in [k for k in keys if k.kid == header.get("kid")] or keys)
-        )
+        return ClientAssertion(dynreg.server_metadata())(dynreg.query_client, request)
+    except OAuth2Error as error:
+        if error.status_code == 503:
+            raise
     except (JoseError, LookupError, TypeError, ValueError, AttributeError, RecursionError):
-        return None  # whatever else can be wrong with a stranger's JWT
-    return client if holds and first_use(f"{client.client_id} {claims['jti']}", int(claims["exp"]) + 60) else None
+        pass
+    return None
