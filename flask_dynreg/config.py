@@ -151,7 +151,7 @@ class Settings:
     private_schemes: Mapping[str, str] = key(
         PRIVATE_SCHEMES,
         "Private-use URI schemes without a period that may stand in redirect URIs, each with a regular expression for "
-        "the authority (what stands between `//` and the next `/`).",
+        "the authority (what stands between `//` and the next `/`). They take the place of the known ones.",
         scheme_patterns,
     )
     secret_keys: tuple[str, ...] = key(

@@ -65,6 +65,7 @@ class DynamicRegistration:
         self._fetcher = fetcher or GuardedFetcher(clock=clock)
         self._clock = clock
         self._withdrawal_hooks: list[WithdrawalHook] = []
+        self._is_in_use = False
         self.blueprint: Blueprint = views.create_blueprint()
         """Where the endpoints are, before any app has it: for `before_request`, or a rate limit of the host's."""
 
@@ -72,8 +73,10 @@ class DynamicRegistration:
         """Registers what ends the codes and tokens of a client that was deleted, or that gave something up.
 
         The hook gets a `Withdrawal`. It runs in the transaction of the deletion or update, and must not commit: what it
-        raises undoes all. It counts for the apps that are set up after it was registered.
+        raises undoes all. Raises ConfigurationError once an app was set up: it would not know of the hook.
         """
+        if self._is_in_use:
+            raise ConfigurationError("on_withdrawal must come before init_app.")
         self._withdrawal_hooks.append(hook)
         return hook
 
@@ -103,6 +106,7 @@ class DynamicRegistration:
         elif settings.openid_discovery:
             raise ConfigurationError("DYNREG_OPENID_DISCOVERY needs DYNREG_DISCOVERY.")
         app.extensions["dynreg"] = registrar
+        self._is_in_use = True
         app.cli.add_command(cli.group)
 
     @property

@@ -15,7 +15,7 @@ from werkzeug.test import Client as WSGIClient
 from werkzeug.test import TestResponse
 
 from flask_dynreg import ConfigurationEndpoint, DynamicRegistration, RegistrationEndpoint
-from tests.conformance.exchange import bearer, delete, read, registered, replaced, update
+from tests.conformance.exchange import bearer, challenge, delete, read, registered, replaced, update
 from tests.conftest import CLIENT, ISSUER, SERVER_METADATA, MakeApp
 
 
@@ -121,6 +121,29 @@ def test_a_hook_of_the_blueprint_limits_our_endpoints_alone(make_app: MakeApp) -
 def test_whatever_status_a_hook_aborts_with_is_kept(make_app: MakeApp, status: int, error: str) -> None:
     http = make_limited_app(make_app, lambda: abort(status))
     assert is_oauth_error(http.post("/oauth2/register", json=CLIENT), status, error)
+
+
+def test_a_401_of_a_hook_has_a_challenge(make_app: MakeApp) -> None:
+    http = make_limited_app(make_app, lambda: abort(401))
+    assert challenge(http.post("/oauth2/register", json=CLIENT)) == {"realm": "client registration"}
+
+
+def test_a_hook_may_read_the_body_first(make_app: MakeApp) -> None:
+    app = make_app(DYNREG_MAX_REQUEST_BYTES=1024)
+    bodies: list[bytes] = []
+    app.before_request(lambda: bodies.append(request.get_data()))
+    http = app.test_client()
+    client = registered(http, **CLIENT)
+    assert replaced(http, client, **CLIENT, client_name="After")["client_name"] == "After"
+    assert [b"client.example" in body for body in bodies] == [True, True]
+    assert is_oauth_error(http.post("/oauth2/register", json={"client_name": "x" * 1024}), 413, "invalid_request")
+
+
+def test_scripts_can_read_an_error_of_a_hook_at_the_discovery_document(make_app: MakeApp) -> None:
+    app = make_app()
+    app.before_request(lambda: abort(503))
+    answer = app.test_client().get("/.well-known/oauth-authorization-server")
+    assert is_oauth_error(answer, 503, "temporarily_unavailable")
 
 
 def test_an_answer_that_a_hook_aborts_with_is_given(make_app: MakeApp) -> None:

@@ -12,6 +12,7 @@ from alembic.config import Config
 from alembic.util import CommandError
 from flask import current_app
 from flask.cli import AppGroup, with_appcontext
+from sqlalchemy.exc import DBAPIError, TimeoutError
 
 from flask_dynreg.registrar import Registrar
 from flask_dynreg.registry.models import table_of
@@ -51,11 +52,15 @@ def _config() -> Iterator[Config]:
 
 
 def _run(task: Callable[[Config], None]) -> None:
-    with _config() as config:
-        try:
+    try:
+        with _config() as config:
             task(config)
-        except CommandError as error:
-            raise click.ClickException(str(error)) from error
+    except CommandError as error:
+        raise click.ClickException(str(error)) from error
+    except (DBAPIError, TimeoutError) as error:
+        raise click.ClickException(
+            "The database could not do it. Are the tables there already? Then `flask dynreg db stamp` notes their revision."
+        ) from error
 
 
 @db.command()

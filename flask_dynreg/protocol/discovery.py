@@ -13,6 +13,7 @@ from flask_dynreg.protocol.routes import add_route, answer, answer_errors
 from flask_dynreg.registrar import Registrar
 
 NAME = "dynreg_discovery"
+METHODS = ["GET", "HEAD"]
 MAX_AGE = 300
 """How long a document may be kept by who asked, in seconds."""
 
@@ -25,21 +26,24 @@ def document(registrar: Registrar, addresses: Addresses) -> dict[str, Any]:
     return metadata
 
 
-def serve_document(text: str, origins: str | tuple[str, ...]) -> Response:
-    """A public document, with CORS, for GET and HEAD."""
+def serve_document(text: str) -> Response:
+    """A public document, for GET and HEAD."""
     headers = [("Content-Type", "application/json"), ("Cache-Control", f"public, max-age={MAX_AGE}")]
-    methods = ["GET", "HEAD"]
-    response = answer(methods, lambda: Response(text, 200, headers))
-    return responses.allow_origin(request, response, origins, methods)
+    return answer(METHODS, lambda: Response(text, 200, headers))
+
+
+def share(blueprint: Blueprint, origins: str | tuple[str, ...]) -> None:
+    """Lets scripts of these origins read what the blueprint answers, be it an error of the host's."""
+    answer_errors(blueprint)
+    blueprint.after_request(lambda response: responses.allow_origin(request, response, origins, METHODS))
 
 
 def install(app: Flask, registrar: Registrar, addresses: Addresses) -> None:
     """Raises ConfigurationError if the app has such paths already."""
     blueprint = Blueprint(NAME, __name__)
-    origins = registrar.settings.cors_origins
 
     def view() -> Response:
-        return serve_document(json.dumps(document(registrar, addresses)), origins)
+        return serve_document(json.dumps(document(registrar, addresses)))
 
     issuer = registrar.issuer
     paths = {well_known(issuer, "oauth-authorization-server"): "DYNREG_DISCOVERY"}
@@ -49,5 +53,5 @@ def install(app: Flask, registrar: Registrar, addresses: Addresses) -> None:
         paths[f"{urlsplit(issuer).path.rstrip('/')}/.well-known/openid-configuration"] = "DYNREG_OPENID_DISCOVERY"
     for number, (path, setting) in enumerate(paths.items()):
         add_route(blueprint, path, f"document_{number}", view, setting)
-    answer_errors(blueprint)
+    share(blueprint, registrar.settings.cors_origins)
     app.register_blueprint(blueprint)

@@ -95,7 +95,8 @@ def body(request: Request, limit: int) -> bytes:
     """The whole body. Raises TooLargeError, also when a body without a length turns out to be too large."""
     length = request.content_length or 0
     try:
-        taken = b"" if length > limit else _read(request, limit + 1)
+        # A host's hook may have read it before: werkzeug keeps what get_data() gave, and the stream is at its end then.
+        taken = b"" if length > limit else _read(request, limit + 1) or request.get_data()
         if max(length, len(taken)) > limit:
             # A server that hangs up on a client that is still sending resets the connection, and with it this answer.
             _read(request, _DRAINED, keep=False)

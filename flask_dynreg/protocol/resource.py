@@ -10,8 +10,8 @@ from flask import Blueprint, Response
 
 from flask_dynreg.errors import ConfigurationError
 from flask_dynreg.protocol.addresses import well_known
-from flask_dynreg.protocol.discovery import serve_document
-from flask_dynreg.protocol.routes import add_route, answer_errors
+from flask_dynreg.protocol.discovery import serve_document, share
+from flask_dynreg.protocol.routes import add_route
 from flask_dynreg.server_metadata import check_issuer, is_url
 
 _PARAMETER = re.compile(r"[ !#-\[\]-~]*")
@@ -56,13 +56,13 @@ class ProtectedResource:
         text = json.dumps(self.metadata, allow_nan=False)
 
         def view() -> Response:
-            return serve_document(text, "*")
+            return serve_document(text)
 
         # One name for each path: a blueprint's may have anything but a period.
         self.blueprint = Blueprint(f"protected_resource{path}".replace(".", " "), __name__)
         for number, place in enumerate({path, exact}):
             add_route(self.blueprint, place, f"document_{number}", view, "ProtectedResource")
-        answer_errors(self.blueprint)
+        share(self.blueprint, "*")
 
     def challenge(self, error: str | None = None, scope: str | None = None) -> str:
         """The value of WWW-Authenticate for a 401 or 403 (RFC 9728 section 5.1, RFC 6750 section 3).

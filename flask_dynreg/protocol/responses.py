@@ -9,6 +9,8 @@ from authlib.oauth2 import OAuth2Error
 from flask import Request, Response
 from werkzeug.exceptions import HTTPException
 
+from flask_dynreg.errors import REALM
+
 Headers = list[tuple[str, str]]
 
 JSON_HEADERS: Headers = list(default_json_headers)
@@ -34,6 +36,8 @@ def http_error(error: HTTPException) -> Response:
     code = _CODES.get(status, "server_error" if status >= 500 else "invalid_request")
     kept = ("www-authenticate", "retry-after", "allow")
     headers = [(name, value) for name, value in error.get_headers() if name.lower() in kept]
+    if status == 401 and not any(name.lower() == "www-authenticate" for name, _ in headers):
+        headers.append(("WWW-Authenticate", f'Bearer realm="{REALM}"'))
     return json_response(status, {"error": code}, JSON_HEADERS + headers)
 
 

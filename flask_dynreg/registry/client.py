@@ -150,9 +150,19 @@ class RegisteredClient(ClientMixin):
     def check_client_secret(self, client_secret: object) -> bool:
         """Whether it is the client's secret, and not over. In constant time."""
         credentials = _registrar().credentials
-        matches = credentials.matches(self.client_secret, client_secret)
-        expires_at = self.client_secret_expires_at or 0
-        return matches and (expires_at == 0 or credentials.now() < expires_at)
+        matches: bool = credentials.matches(self.client_secret, client_secret)
+        return matches and not self._secret_is_over(credentials.now())
+
+    def symmetric_key(self) -> str | None:
+        """The client secret itself, for `client_secret_jwt` and the other algorithms whose key it is (OpenID Connect Core 10).
+
+        None where it is over, or only its digest is kept: `DYNREG_SECRET_KEYS` keeps it so that it can be read.
+        """
+        credentials = _registrar().credentials
+        return None if self._secret_is_over(credentials.now()) else credentials.revealed(self.client_secret)
+
+    def _secret_is_over(self, now: int) -> bool:
+        return 0 < (self.client_secret_expires_at or 0) <= now
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
         """Whether the client registered this method, which holds for every endpoint where it authenticates."""

@@ -33,7 +33,7 @@ MEMBERS = [
     "iat",
     "foo",
 ]
-PRIVATE = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"]
+PRIVATE = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"]
 
 
 def pointers(*keys: Any) -> list[str]:

@@ -265,3 +265,12 @@ def test_columns_of_the_database_are_wide_enough(host: Host) -> None:
         assert getattr(columns[name], "length", None) == 255
     for name in ("client_id_issued_at", "client_secret_expires_at"):
         assert isinstance(columns[name], Integer)
+
+
+def test_tables_that_are_there_already_are_told_without_a_trace(make_bare_app: MakeBareApp, sqlite_url: str) -> None:
+    host = Host(make_bare_app, sqlite_url)
+    done(host.app, "upgrade")
+    host.execute("DROP TABLE dynreg_alembic_version")
+    result = run(host.app, "upgrade")
+    assert result.exit_code == 1 and "flask dynreg db stamp" in result.stderr
+    assert isinstance(result.exception, SystemExit)

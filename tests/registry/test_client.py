@@ -172,6 +172,20 @@ def test_a_secret_is_good_until_it_is_over(start_host: StartHost, sqlite_url: st
     assert not one.check_client_secret(registered.client_secret)
 
 
+def test_a_secret_that_can_be_read_is_a_key_until_it_is_over(start_host: StartHost, sqlite_url: str) -> None:
+    host = start_host(sqlite_url, DYNREG_SECRET_KEYS=["A" * 43 + "="], DYNREG_CLIENT_SECRET_LIFETIME=60)
+    registered = host.registered()
+    one = host.dynreg.query_client(registered.client.client_id)
+    assert one and one.symmetric_key() == registered.client_secret
+    host.clock.now += 60
+    assert one.symmetric_key() is None
+
+
+def test_a_secret_of_which_a_digest_is_kept_is_no_key(sqlite_host: Host) -> None:
+    assert loaded(sqlite_host).symmetric_key() is None
+    assert loaded(sqlite_host, token_endpoint_auth_method="none").symmetric_key() is None
+
+
 def test_a_secret_without_an_end_is_good_for_ever(sqlite_host: Host) -> None:
     registered = sqlite_host.registered()
     sqlite_host.clock.now += 10**9
