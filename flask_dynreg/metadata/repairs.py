@@ -1,6 +1,6 @@
 """The defaults that come into force, and what is taken away from what a client asks for. Nothing else is ever added."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask_dynreg.metadata.algorithms import DEFAULT_CONTENT_ENCRYPTION
@@ -26,7 +26,18 @@ ENCRYPTED = {
 }
 """The members that name the algorithm of an encryption, each with the one that names that of the content."""
 
-_JWT_METHODS = ("client_secret_jwt", "private_key_jwt")
+
+def _method(*methods: str) -> Callable[[Metadata], bool]:
+    return lambda metadata: metadata["token_endpoint_auth_method"] in methods
+
+
+_WORKS_WITH: Mapping[str, Callable[[Metadata], bool]] = {
+    "frontchannel_logout_session_required": lambda metadata: "frontchannel_logout_uri" in metadata,
+    "backchannel_logout_session_required": lambda metadata: "backchannel_logout_uri" in metadata,
+    "token_endpoint_auth_signing_alg": _method("client_secret_jwt", "private_key_jwt"),
+    **dict.fromkeys(CERTIFICATE_SUBJECTS, _method("tls_client_auth")),
+}
+"""For a member that does something only beside others, whether these are there."""
 
 
 def completed(metadata: Metadata, server: ServerSupport, defaults: Mapping[str, str]) -> None:
@@ -88,14 +99,8 @@ def narrowed(
 
 def cleared(metadata: Metadata) -> dict[str, list[str]]:
     """Takes away what has no effect beside the rest of the metadata; gives it back by the name of its member."""
-    method = metadata["token_endpoint_auth_method"]
-    idle = {
-        "frontchannel_logout_session_required": "frontchannel_logout_uri" not in metadata,
-        "backchannel_logout_session_required": "backchannel_logout_uri" not in metadata,
-        "token_endpoint_auth_signing_alg": method not in _JWT_METHODS,
-        **dict.fromkeys(CERTIFICATE_SUBJECTS, method != "tls_client_auth"),
-    }
-    return {member: [str(metadata.pop(member))] for member in idle.keys() & metadata.keys() if idle[member]}
+    idle = [member for member in _WORKS_WITH.keys() & metadata.keys() if not _WORKS_WITH[member](metadata)]
+    return {member: [str(metadata.pop(member))] for member in idle}
 
 
 def scoped(metadata: Metadata, server: ServerSupport) -> None:

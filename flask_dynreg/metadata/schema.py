@@ -114,7 +114,7 @@ class Vocabulary:
             if value is None or value == "" or member.is_blank(value):
                 continue
             try:
-                member.deserialize(value, name)
+                member.check(value)
             except ValidationError as error:
                 problems += _problems(name, member, error)
             else:
