@@ -62,7 +62,7 @@ class DynamicRegistration:
         self._configuration_endpoint = configuration_endpoint
         self._client_columns = client_columns
         self._schema = schema
-        self._fetcher = fetcher or GuardedFetcher(clock=clock)
+        self._fetcher = fetcher
         self._clock = clock
         self._withdrawal_hooks: list[WithdrawalHook] = []
         self._is_in_use = False
@@ -96,7 +96,7 @@ class DynamicRegistration:
             client_columns=self._client_columns,
             clock=self._clock,
             schema=self._schema(),
-            fetcher=self._fetcher,
+            fetcher=self._fetcher or GuardedFetcher(),
         )
         addresses = Addresses(registrar.issuer, settings.url_prefix, app.config["APPLICATION_ROOT"])
         server = RegistrationServer(registrar, addresses, self._registration_endpoint, self._configuration_endpoint)
