@@ -12,6 +12,8 @@ from flask_dynreg.registry.models import (
     InitialAccessTokenMixin,
     Models,
     RegisteredClientMixin,
+    StatementIssuerMixin,
+    UsedStatementMixin,
     define_models,
 )
 from flask_dynreg.signals import client_deleted, client_registered, client_updated, registration_refused
@@ -27,7 +29,9 @@ __all__ = [
     "ProtectedResource",
     "RegisteredClientMixin",
     "RegistrationEndpoint",
+    "StatementIssuerMixin",
     "TemporarilyUnavailableError",
+    "UsedStatementMixin",
     "Withdrawal",
     "client_deleted",
     "client_registered",

@@ -175,6 +175,8 @@ class Registrar:
             initial_access_token_id=token_id,
             registration_access_token=digest(registration_access_token),
             version=1,
+            status="active",
+            statement_issuer=None,
         )
         columns = self._client_columns(checked.metadata, principal) if self._client_columns else {}
         self._clients.add(client, self._event("registered", checked), columns)

@@ -185,7 +185,13 @@ def test_the_default_models_are_the_same_however_often_they_are_asked_for() -> N
     db = SQLAlchemy()
     assert define_models(db) is define_models(db)
     assert define_models(db).client is not define_models(SQLAlchemy()).client
-    assert sorted(db.metadata.tables) == ["dynreg_client", "dynreg_event", "dynreg_initial_access_token"]
+    assert sorted(db.metadata.tables) == [
+        "dynreg_client",
+        "dynreg_event",
+        "dynreg_initial_access_token",
+        "dynreg_statement_issuer",
+        "dynreg_used_statement",
+    ]
 
 
 def test_the_tables_may_be_in_a_database_of_their_own(make_app: MakeApp, tmp_path: Path) -> None:

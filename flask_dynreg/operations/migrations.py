@@ -15,7 +15,6 @@ from flask.cli import AppGroup, with_appcontext
 from sqlalchemy.exc import DBAPIError, TimeoutError
 
 from flask_dynreg.registrar import Registrar
-from flask_dynreg.registry.models import table_of
 
 VERSION_TABLE = "dynreg_alembic_version"
 PACKAGE = "flask_dynreg.migrations"
@@ -34,8 +33,7 @@ def include_object(item: Any, name: str | None, kind: str, reflected: bool, comp
 @contextmanager
 def _config() -> Iterator[Config]:
     registrar: Registrar = current_app.extensions["dynreg"]
-    models = registrar.models
-    tables = [table_of(model) for model in (models.client, models.initial_access_token, models.event)]
+    tables = registrar.models.tables
     if tables[0].name != "dynreg_client":
         raise click.ClickException("The app has a client model of its own: its tables belong in the app's own history.")
     config = Config(stdout=sys.stdout)  # its own is the one there was when Alembic was imported

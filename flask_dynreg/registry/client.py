@@ -30,6 +30,7 @@ class RegisteredClient(ClientMixin):
         client_id_issued_at: Any
         client_secret_expires_at: Any
         _client_metadata: Any
+        status: Any
 
     _parsed: tuple[str | None, dict[str, Any]] | None = None
 
@@ -48,6 +49,11 @@ class RegisteredClient(ClientMixin):
     def client_info(self) -> dict[str, Any]:
         """What RFC 7591 section 3.2.1 adds to the metadata. The secret is not among it: it may not be known any more."""
         return {"client_id": self.client_id, "client_id_issued_at": self.client_id_issued_at}
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it may be used. One that is suspended can be read and deleted, and gets nothing."""
+        return self.status in ("active", None)  # None: not written yet
 
     @property
     def redirect_uris(self) -> list[str]:
@@ -126,6 +132,11 @@ class RegisteredClient(ClientMixin):
         return self.client_metadata.get("software_id")
 
     @property
+    def software_statement(self) -> str | None:
+        """The software statement in force, as it was sent (RFC 7591 section 2.3)."""
+        return self.client_metadata.get("software_statement")
+
+    @property
     def software_version(self) -> str | None:
         return self.client_metadata.get("software_version")
 
@@ -166,13 +177,13 @@ class RegisteredClient(ClientMixin):
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
         """Whether the client registered this method, which holds for every endpoint where it authenticates."""
-        return method == self.token_endpoint_auth_method
+        return self.is_active and method == self.token_endpoint_auth_method
 
     def check_response_type(self, response_type: str) -> bool:
-        return words(response_type) in map(words, self.response_types)
+        return self.is_active and words(response_type) in map(words, self.response_types)
 
     def check_grant_type(self, grant_type: str) -> bool:
-        return grant_type in self.grant_types
+        return self.is_active and grant_type in self.grant_types
 
 
 def _registrar() -> Any:

@@ -26,10 +26,20 @@ class ClientRecord(RegisteredClient):
     initial_access_token_id: int | None
     registration_access_token: str | None
     version: int
+    status: str
+    statement_issuer: str | None
 
 
 _CLIENT = [field.name.removeprefix("_") for field in fields(ClientRecord)]
-_CHANGED = ["client_secret", "client_secret_expires_at", "client_metadata"]
+_WRITTEN = [*_CLIENT, "updated_at", "software_id"]
+_CHANGED = [
+    "client_secret",
+    "client_secret_expires_at",
+    "client_metadata",
+    "statement_issuer",
+    "updated_at",
+    "software_id",
+]
 _EVENT = ["issuer", "client_id", "type", "occurred_at", "source", "initial_access_token_id", "details"]
 
 
@@ -52,11 +62,9 @@ class Clients:
         unchanged = this & (client.c.version == bindparam("w_seen", type_=client.c.version.type))
         self._find = select(*(client.c[name] for name in _CLIENT)).where(this)
         self._load = select(models.client).where(this)
-        self._add = insert(client).inline().values(_binds(client, "c_", [*_CLIENT, "updated_at"]))
+        self._add = insert(client).inline().values(_binds(client, "c_", _WRITTEN))
         self._replace = (
-            update(client)
-            .where(unchanged)
-            .values(version=client.c.version + 1, **_binds(client, "c_", [*_CHANGED, "updated_at"]))
+            update(client).where(unchanged).values(version=client.c.version + 1, **_binds(client, "c_", _CHANGED))
         )
         self._remove = delete(client).where(unchanged)
         told = _binds(event, "e_", _EVENT)
@@ -70,9 +78,8 @@ class Clients:
             .execution_options(preserve_rowcount=True)  # SQLAlchemy keeps it of UPDATE and DELETE only
             for change in (self._replace, self._remove)
         )
-        known = {*_CLIENT, "updated_at"}
         # A default that Python computes does not come into force inside of another statement.
-        others = [column for column in client.c if column.name not in known]
+        others = [column for column in client.c if column.name not in _WRITTEN]
         self._added_apart = any(column.default is not None for column in others)
         self._changed_apart = any(column.onupdate is not None for column in others)
 
@@ -89,7 +96,7 @@ class Clients:
     def add(self, client: ClientRecord, event: Mapping[str, Any], columns: Mapping[str, Any]) -> None:
         """A new client, with what the host wants in columns of its own."""
         values = {name: getattr(client, attribute) for name, attribute in zip(_CLIENT, _ATTRIBUTES, strict=True)}
-        values["updated_at"] = client.client_id_issued_at
+        values |= {"updated_at": client.client_id_issued_at, "software_id": client.software_id}
         connection = self._sessions.connection()
         told = _values("e_", self._event(client, event))
         if columns or self._added_apart or connection.dialect.name != "postgresql":
@@ -104,7 +111,9 @@ class Clients:
             "c_client_secret": client.client_secret,
             "c_client_secret_expires_at": client.client_secret_expires_at,
             "c_client_metadata": client._client_metadata,
+            "c_statement_issuer": client.statement_issuer,
             "c_updated_at": now,
+            "c_software_id": client.software_id,
         }
         done = self._change(client, self._replace, self._replace_and_tell, values, event)
         client.version += done

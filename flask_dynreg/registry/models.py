@@ -1,7 +1,7 @@
 """The tables. Mixins for a host's own models, and the default models made of them."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import BigInteger, FromClause, Index, Integer, MetaData, String, Table, Text
@@ -13,6 +13,7 @@ from flask_dynreg.registry.client import RegisteredClient
 
 # What is compared exactly: MySQL and MariaDB would find client abc by the name AbC.
 Exact = String(255).with_variant(mysql.VARCHAR(255, charset="ascii", collation="ascii_bin"), "mysql", "mariadb")
+ExactText = String(255).with_variant(mysql.VARCHAR(255, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
 Surrogate = BigInteger().with_variant(Integer, "sqlite")
 Json = Text().with_variant(mysql.MEDIUMTEXT, "mysql", "mariadb")
 
@@ -22,23 +23,38 @@ class RegisteredClientMixin(RegisteredClient):
 
     The host's model has a primary key of its own. Names and meanings of the first five columns are those of Authlib's
     `OAuth2ClientMixin`, so an existing table keeps its rows; `client_id` must be unique and not null there. Rows are written by
-    SQLAlchemy Core: column defaults apply, ORM events do not.
+    SQLAlchemy Core: column defaults apply, ORM events do not. A model with `__table_args__` of its own has to repeat the index on
+    `issuer` and `software_id`.
+
+    `status` is `active` or `suspended`, for the reason that `status_reason` tells operators. `statement_issuer` is the `iss` of
+    the software statement in force. `name_skeleton` is filled for names that an operator vouches for.
     """
 
     if TYPE_CHECKING:
         __table__: ClassVar[FromClause]
+        __tablename__: Any
 
     client_id: Mapped[str] = mapped_column(Exact, index=True, unique=True, sort_order=-10)
     client_secret: Mapped[str | None] = mapped_column(String(255), sort_order=-9)
     client_id_issued_at: Mapped[int] = mapped_column(BigInteger, default=lambda: int(time.time()), sort_order=-8)
     client_secret_expires_at: Mapped[int] = mapped_column(BigInteger, default=0, sort_order=-7)
     _client_metadata: Mapped[str | None] = mapped_column("client_metadata", Json, sort_order=-6)
-    issuer: Mapped[str | None] = mapped_column(Exact, index=True)
+    issuer: Mapped[str | None] = mapped_column(Exact)
     source: Mapped[str | None] = mapped_column(String(32))
     initial_access_token_id: Mapped[int | None] = mapped_column(BigInteger)
     registration_access_token: Mapped[str | None] = mapped_column(String(255))
     version: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
     updated_at: Mapped[int | None] = mapped_column(BigInteger)
+    status: Mapped[str] = mapped_column(String(16), default="active", server_default="active")
+    status_reason: Mapped[str | None] = mapped_column(String(255))
+    # The metadata say it; the column is there to find clients by.
+    _software_id: Mapped[str | None] = mapped_column("software_id", ExactText)
+    statement_issuer: Mapped[str | None] = mapped_column(Exact, index=True)
+    name_skeleton: Mapped[str | None] = mapped_column(ExactText, index=True)
+
+    @declared_attr.directive
+    def __table_args__(cls) -> Any:  # noqa: N805 - SQLAlchemy calls it with the class
+        return (Index(f"ix_{cls.__tablename__}_issuer", "issuer", "software_id"),)
 
 
 class InitialAccessTokenMixin:
@@ -78,7 +94,42 @@ class ClientEventMixin:
         return (Index(f"ix_{cls.__tablename__}_issuer", "issuer", "client_id"),)
 
 
-def table_of(model: type[RegisteredClientMixin | InitialAccessTokenMixin | ClientEventMixin]) -> Table:
+class StatementIssuerMixin:
+    """Who may sign software statements, as operators add and withdraw them; `definition` is the JSON of a `StatementIssuer`."""
+
+    if TYPE_CHECKING:
+        __table__: ClassVar[FromClause]
+        __tablename__: Any
+
+    id: Mapped[int] = mapped_column(Surrogate, primary_key=True)
+    issuer: Mapped[str] = mapped_column(Exact)
+    statement_issuer: Mapped[str] = mapped_column(Exact)
+    definition: Mapped[str] = mapped_column(Json)
+    version: Mapped[int] = mapped_column(Integer, default=1)
+    added_at: Mapped[int] = mapped_column(BigInteger)
+
+    @declared_attr.directive
+    def __table_args__(cls) -> Any:  # noqa: N805 - SQLAlchemy calls it with the class
+        return (Index(f"ix_{cls.__tablename__}_issuer", "issuer", "statement_issuer", unique=True),)
+
+
+class UsedStatementMixin:
+    """The digest of a `jti` that is good once and was used, until the JWT that it came in is over."""
+
+    if TYPE_CHECKING:
+        __table__: ClassVar[FromClause]
+
+    digest: Mapped[str] = mapped_column(Exact, primary_key=True)
+    issuer: Mapped[str] = mapped_column(Exact)
+    expires_at: Mapped[int] = mapped_column(BigInteger, index=True)
+
+
+Model = type[
+    RegisteredClientMixin | InitialAccessTokenMixin | ClientEventMixin | StatementIssuerMixin | UsedStatementMixin
+]
+
+
+def table_of(model: Model) -> Table:
     """The table of a model. Raises ConfigurationError for a model that has none of its own."""
     table = getattr(model, "__table__", None)
     if not isinstance(table, Table):
@@ -93,11 +144,17 @@ class Models:
     client: type[RegisteredClientMixin]
     initial_access_token: type[InitialAccessTokenMixin]
     event: type[ClientEventMixin]
+    statement_issuer: type[StatementIssuerMixin]
+    used_statement: type[UsedStatementMixin]
 
     def __post_init__(self) -> None:
-        tables = [table_of(model) for model in (self.client, self.initial_access_token, self.event)]
-        if len({table.metadata.info.get("bind_key") for table in tables}) > 1:
+        if len({table.metadata.info.get("bind_key") for table in self.tables}) > 1:
             raise ConfigurationError("The models must be in one database: they have different bind keys.")
+
+    @property
+    def tables(self) -> list[Table]:
+        """That of the clients first."""
+        return [table_of(getattr(self, model.name)) for model in fields(self)]
 
 
 _REMEMBERED = "flask_dynreg"
@@ -113,8 +170,8 @@ def define_models(db: Any, client: type[RegisteredClientMixin] | None = None, *,
     remembered: dict[type | None, Models] = metadata.info.setdefault(_REMEMBERED, {})
     if client not in remembered:
         others = next(iter(remembered.values()), None)
-        token, event = (others.initial_access_token, others.event) if others else _companions(metadata)
-        remembered[client] = Models(client or _client(metadata), token, event)
+        chosen = client or _client(metadata)
+        remembered[client] = replace(others, client=chosen) if others else _with_companions(chosen, metadata)
     return remembered[client]
 
 
@@ -144,7 +201,7 @@ def _client(metadata_: MetaData) -> type[RegisteredClientMixin]:
     return Client
 
 
-def _companions(metadata_: MetaData) -> tuple[type[InitialAccessTokenMixin], type[ClientEventMixin]]:
+def _with_companions(client: type[RegisteredClientMixin], metadata_: MetaData) -> Models:
     class Base(DeclarativeBase):
         metadata = metadata_
 
@@ -158,4 +215,14 @@ def _companions(metadata_: MetaData) -> tuple[type[InitialAccessTokenMixin], typ
 
         __tablename__ = "dynreg_event"
 
-    return InitialAccessToken, ClientEvent
+    class StatementIssuer(StatementIssuerMixin, Base):
+        """The default model of trusted issuers."""
+
+        __tablename__ = "dynreg_statement_issuer"
+
+    class UsedStatement(UsedStatementMixin, Base):
+        """The default model of statements that are good once."""
+
+        __tablename__ = "dynreg_used_statement"
+
+    return Models(client, InitialAccessToken, ClientEvent, StatementIssuer, UsedStatement)

@@ -1,5 +1,6 @@
 """`flask dynreg db`: the history of the default tables, on every database."""
 
+import json
 import logging
 from importlib.resources import files
 from pathlib import Path
@@ -18,7 +19,8 @@ from tests.conftest import CLIENT
 from tests.hosts import own_models
 from tests.operations.conftest import MakeBareApp
 
-TABLES = {"dynreg_client", "dynreg_event", "dynreg_initial_access_token"}
+FIRST_TABLES = {"dynreg_client", "dynreg_event", "dynreg_initial_access_token"}
+TABLES = {*FIRST_TABLES, "dynreg_statement_issuer", "dynreg_used_statement"}
 VERSION_TABLE = "dynreg_alembic_version"
 COMMANDS = ["upgrade", "downgrade", "current", "check", "stamp"]
 
@@ -104,9 +106,35 @@ def test_up_and_down_and_up_again_with_rows_in_the_tables(host: Host) -> None:
 
 def test_each_step_can_be_taken_by_itself(host: Host) -> None:
     done(host.app, "upgrade", "+1")
-    assert TABLES & host.tables()
+    assert TABLES & host.tables() == FIRST_TABLES
     done(host.app, "downgrade")
     assert not TABLES & host.tables()
+
+
+def test_rows_go_along_with_every_step(host: Host) -> None:
+    """More clients than are filled in at once."""
+    done(host.app, "upgrade", "0001")
+    described: dict[str, str | None] = {
+        f"c{number}": json.dumps({"software_id": f"é{number}"}) for number in range(1200)
+    }
+    described |= {"without": "{}", "nothing": None}
+    added = text(
+        "INSERT INTO dynreg_client (client_id, client_id_issued_at, client_secret_expires_at, client_metadata)"
+        " VALUES (:client_id, 1, 0, :metadata)"
+    )
+    with host.engine.begin() as connection:
+        rows = [{"client_id": client_id, "metadata": metadata} for client_id, metadata in described.items()]
+        connection.execute(added, rows)
+    for _ in range(2):
+        done(host.app, "upgrade")
+        assert host.execute("SELECT DISTINCT status FROM dynreg_client") == ["active"]
+        assert host.execute("SELECT count(*) FROM dynreg_client WHERE software_id IS NULL") == [2]
+        assert host.execute("SELECT software_id FROM dynreg_client WHERE client_id = 'c1199'") == ["é1199"]
+        registered(host.app.test_client(), **CLIENT)
+        host.execute("DELETE FROM dynreg_client WHERE issuer IS NOT NULL")
+        done(host.app, "downgrade", "0001")
+        assert TABLES & host.tables() == FIRST_TABLES
+        assert host.execute("SELECT count(*) FROM dynreg_client") == [len(described)]
 
 
 def described(engine: Engine) -> dict[str, Any]:
@@ -180,11 +208,22 @@ def test_keys_are_compared_exactly_where_databases_would_not(make_bare_app: Make
     assert exact == [
         "dynreg_client.client_id",
         "dynreg_client.issuer",
+        "dynreg_client.statement_issuer",
         "dynreg_event.client_id",
         "dynreg_event.issuer",
         "dynreg_initial_access_token.digest",
         "dynreg_initial_access_token.issuer",
+        "dynreg_statement_issuer.issuer",
+        "dynreg_statement_issuer.statement_issuer",
+        "dynreg_used_statement.digest",
+        "dynreg_used_statement.issuer",
     ]
+    binary = host.execute(
+        "SELECT concat(table_name, '.', column_name) FROM information_schema.columns"
+        " WHERE table_schema = database() AND collation_name = 'utf8mb4_bin' AND table_name <> 'dynreg_alembic_version'"
+        " AND data_type = 'varchar' ORDER BY 1"
+    )
+    assert binary == ["dynreg_client.name_skeleton", "dynreg_client.software_id"]
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ METADATA: dict[str, Any] = {
     "jwks_uri": "https://client.example/jwks",
     "software_id": "id",
     "software_version": "1",
+    "software_statement": "e30.e30.c2ln",
 }
 NOTHING: dict[str, Any] = {
     "redirect_uris": [],
@@ -44,6 +45,7 @@ NOTHING: dict[str, Any] = {
     "jwks_uri": None,
     "software_id": None,
     "software_version": None,
+    "software_statement": None,
 }
 
 
@@ -204,3 +206,14 @@ def test_a_secret_that_an_earlier_model_kept_in_the_clear_is_good(sqlite_host: H
     sqlite_host.session.execute(update(table_of(sqlite_host.models.client)).values(client_secret="s\u00e9cret"))
     sqlite_host.session.commit()
     assert one.check_client_secret("s\u00e9cret") and not one.check_client_secret("secret")
+
+
+@pytest.mark.parametrize(("status", "is_active"), [(None, True), ("active", True), ("suspended", False)])
+def test_a_suspended_client_may_nothing(status: str | None, is_active: bool) -> None:
+    suspended: Any = client(**METADATA)
+    suspended.status = status
+    assert suspended.is_active is is_active
+    assert suspended.check_endpoint_auth_method("private_key_jwt", "token") is is_active
+    assert suspended.check_grant_type("refresh_token") is is_active
+    assert suspended.check_response_type("code") is is_active
+    assert suspended.check_redirect_uri("https://client.example/1")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,13 +31,21 @@ from flask_dynreg import (
     InitialAccessTokenMixin,
     Models,
     RegisteredClientMixin,
+    StatementIssuerMixin,
+    UsedStatementMixin,
     define_models,
 )
 from flask_dynreg.registry.models import table_of
 from tests.conformance.exchange import delete, read, registered, replaced
 from tests.conftest import CLIENT, SERVER_METADATA, MakeApp
 
-DEFAULT_TABLES = ["dynreg_client", "dynreg_event", "dynreg_initial_access_token"]
+DEFAULT_TABLES = [
+    "dynreg_client",
+    "dynreg_event",
+    "dynreg_initial_access_token",
+    "dynreg_statement_issuer",
+    "dynreg_used_statement",
+]
 
 
 HOSTS: dict[str, Callable[[], SQLAlchemy]] = {
@@ -152,7 +161,7 @@ def test_a_client_model_may_be_in_another_database_and_takes_the_other_tables_al
         assert sorted(inspect(db.engines["clients"]).get_table_names()) == [*DEFAULT_TABLES[1:], "host_client"]
 
 
-def test_all_three_models_may_be_a_hosts_own(make_app: MakeApp) -> None:
+def test_all_models_may_be_a_hosts_own(make_app: MakeApp) -> None:
     db = SQLAlchemy()
 
     class Base(DeclarativeBase):
@@ -166,7 +175,13 @@ def test_all_three_models_may_be_a_hosts_own(make_app: MakeApp) -> None:
         __tablename__ = "host_event"
         host: Mapped[str] = mapped_column(default=lambda: "here")
 
-    dynreg = DynamicRegistration(db, models=Models(client_on(Base), Token, Event))
+    class Issuer(StatementIssuerMixin, Base):
+        __tablename__ = "host_issuer"
+
+    class Used(UsedStatementMixin, Base):
+        __tablename__ = "host_used"
+
+    dynreg = DynamicRegistration(db, models=Models(client_on(Base), Token, Event, Issuer, Used))
     app = make_app(db, dynreg)
     lives(app, dynreg)
     with app.app_context():
@@ -183,7 +198,7 @@ def test_models_in_two_databases_stop_the_start() -> None:
     db = SQLAlchemy()
     here, there = define_models(db), define_models(db, bind_key="there")
     with pytest.raises(ConfigurationError, match="bind key"):
-        Models(there.client, here.initial_access_token, here.event)
+        replace(here, client=there.client)
 
 
 def test_a_model_without_a_table_stops_the_start() -> None:
