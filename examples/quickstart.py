@@ -56,10 +56,6 @@ SCOPES = {
     "offline_access": "stay connected while you are away",
 }
 GRANT_TYPES = ["authorization_code", "refresh_token", "client_credentials"]
-SOURCES = {
-    "open": "by itself, through the open door",
-    "initial_access_token": "with a token that the operator of this server gave out",
-}
 LINKS = {"client_uri": "home page", "tos_uri": "terms of service", "policy_uri": "privacy policy"}
 PAGES = ("oauth.authorize", "oauth.link")
 
@@ -270,18 +266,15 @@ def sign_in() -> ResponseReturnValue:
 
 def consent_page(client: Any, redirect_uri: str, scope: str, resource: str) -> str:
     """Asks every time: a client that registered itself has no name that anybody vouches for (RFC 8252 section 8.6)."""
+    facts = dynreg.trust_facts(client)
     return render_template(
         "quickstart/consent.html",
         client=client,
-        name=client.client_name or client.client_id,
+        facts=facts,
+        links=LINKS,
         user=session["user"],
         destination=destination(redirect_uri),
-        destinations=sorted({destination(uri) for uri in client.redirect_uris}),
-        only_this_device=all(is_on_this_device(uri) for uri in client.redirect_uris),
-        unverified=client.source == "open",
-        how=SOURCES.get(client.source, client.source),
-        registered_at=datetime.fromtimestamp(client.client_id_issued_at, UTC).date(),
-        links={name: label for name, label in LINKS.items() if getattr(client, name)},
+        registered_at=datetime.fromtimestamp(facts.registered_at, UTC).date(),
         scopes=[SCOPES.get(name, name) for name in scope.split()],
         resources=resource.split(),
         csrf_token=csrf_token(),
@@ -318,7 +311,7 @@ def link() -> ResponseReturnValue:
     """RFC 9700 section 4.2.4: the consent page has no links that lead away from here at once."""
     name = request.args.get("name", "")
     client = dynreg.query_client(request.args.get("client_id", ""))
-    address = client and name in LINKS and getattr(client, name)
+    address = client and name in LINKS and client.localized(name, request.accept_languages.values())
     if not address:
         raise InvalidRequestError("There is no such address.", status_code=404)
     return render_template("quickstart/link.html", client=client, label=LINKS[name], address=address)

@@ -16,6 +16,7 @@ from flask_dynreg.registry.models import (
     UsedStatementMixin,
     define_models,
 )
+from flask_dynreg.registry.trust import LookAlike, TrustFacts
 from flask_dynreg.signals import client_deleted, client_registered, client_updated, registration_refused
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "ConfigurationError",
     "DynamicRegistration",
     "InitialAccessTokenMixin",
+    "LookAlike",
     "Models",
     "Principal",
     "ProtectedResource",
@@ -31,6 +33,7 @@ __all__ = [
     "RegistrationEndpoint",
     "StatementIssuerMixin",
     "TemporarilyUnavailableError",
+    "TrustFacts",
     "UsedStatementMixin",
     "Withdrawal",
     "client_deleted",

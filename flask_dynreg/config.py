@@ -154,6 +154,12 @@ class Settings:
         "the authority (what stands between `//` and the next `/`). They take the place of the known ones.",
         scheme_patterns,
     )
+    reserved_names: tuple[str, ...] = key(
+        [],
+        "Names such as your own, of which consent pages warn when a client has one, or what looks like one, in its name. "
+        "Nobody is refused for it.",
+        list_of_strings,
+    )
     secret_keys: tuple[str, ...] = key(
         [],
         "Fernet keys, the newest first. With them client secrets are kept encrypted instead of as digests: needed for "

@@ -16,8 +16,10 @@ from flask_dynreg.protocol import discovery, views
 from flask_dynreg.protocol.addresses import Addresses
 from flask_dynreg.protocol.endpoints import ConfigurationEndpoint, RegistrationEndpoint, RegistrationServer
 from flask_dynreg.registrar import ClientColumns, Registrar, Withdrawal
+from flask_dynreg.registry.client import RegisteredClient
 from flask_dynreg.registry.credentials import Clock
 from flask_dynreg.registry.models import Models, RegisteredClientMixin, define_models
+from flask_dynreg.registry.trust import TrustFacts
 
 WithdrawalHook = Callable[[Withdrawal], None]
 
@@ -126,6 +128,14 @@ class DynamicRegistration:
         Raises TemporarilyUnavailableError, an OAuth2Error with status 503, when the database cannot be asked.
         """
         return self.registrar.query_client(client_id)
+
+    def trust_facts(self, client: RegisteredClient) -> TrustFacts:
+        """What is known of a client beside what it says of itself, for the page that asks a user for consent.
+
+        Asks the database whether the client's name looks like one that an operator vouches for. Raises
+        TemporarilyUnavailableError when it cannot be asked.
+        """
+        return self.registrar.trust_facts(client)
 
     def server_metadata(self) -> dict[str, Any]:
         """The document of RFC 8414, for a host that serves its own (`DYNREG_DISCOVERY = False`) and merges this."""

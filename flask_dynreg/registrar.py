@@ -18,11 +18,12 @@ from flask_dynreg.errors import TemporarilyUnavailableError, UnknownTokenError
 from flask_dynreg.metadata import key_sets
 from flask_dynreg.metadata.check import CheckedMetadata, MetadataCheck
 from flask_dynreg.metadata.key_rules import SECRET_OCTETS
+from flask_dynreg.metadata.lookalikes import ReservedNames, names
 from flask_dynreg.metadata.redirect_uris import RedirectRules
 from flask_dynreg.metadata.remote_keys import RemoteKeySets, imported
 from flask_dynreg.metadata.server import ServerSupport
 from flask_dynreg.outbound import Fetched, Fetcher
-from flask_dynreg.registry.client import dump
+from flask_dynreg.registry.client import RegisteredClient, dump
 from flask_dynreg.registry.clients import ClientRecord, Clients
 from flask_dynreg.registry.credentials import (
     REGISTRATION_ACCESS_TOKEN,
@@ -38,6 +39,7 @@ from flask_dynreg.registry.credentials import (
 from flask_dynreg.registry.models import Models, RegisteredClientMixin
 from flask_dynreg.registry.sessions import Sessions
 from flask_dynreg.registry.tokens import InitialAccessTokens
+from flask_dynreg.registry.trust import Trust, TrustFacts, vouched_skeleton
 
 ClientInformation = dict[str, Any]
 """RFC 7591 section 3.2.1: what the server adds to the metadata."""
@@ -93,6 +95,8 @@ class Registrar:
         self._clients = Clients(self.sessions, models, self.issuer)
         self.tokens = InitialAccessTokens(self.sessions, models, self.credentials, self.issuer)
         self.doors = Doors(settings.access, self.tokens)
+        self._reserved_names = ReservedNames(settings.reserved_names)
+        self._trust = Trust(self._clients, self._reserved_names, self.credentials)
         self._withdrawal_hooks = withdrawal_hooks
         self._client_columns = client_columns
         self._fetcher = fetcher
@@ -177,9 +181,10 @@ class Registrar:
             version=1,
             status="active",
             statement_issuer=None,
+            name_skeleton=vouched_skeleton(principal.source, checked.metadata),
         )
         columns = self._client_columns(checked.metadata, principal) if self._client_columns else {}
-        self._clients.add(client, self._event("registered", checked), columns)
+        self._clients.add(client, self._event("registered", client, checked), columns)
         self._tell(signals.client_registered, client_id=client.client_id, source=principal.source)
         return Registered(client, secret, registration_access_token)
 
@@ -215,7 +220,9 @@ class Registrar:
             client.client_secret_expires_at = fresh["client_secret_expires_at"]
         kept = {name: before[name] for name in self._check.vocabulary.operator_names & before.keys()}
         client.set_client_metadata(checked.metadata | kept)
-        if not self._clients.replace(client, self.credentials.now(), self._event("updated", checked)):
+        if names(before) != names(checked.metadata):
+            client.name_skeleton = None  # nobody has vouched for what it calls itself now
+        if not self._clients.replace(client, self.credentials.now(), self._event("updated", client, checked)):
             raise RaceLostError()
         self._withdraw_difference(client.client_id, before, checked.metadata)
         self._tell(signals.client_updated, client_id=client.client_id)
@@ -231,7 +238,7 @@ class Registrar:
 
     def delete(self, client: ClientRecord) -> None:
         """Deletes the client and, by the host's hooks, what was issued for it. Raises RaceLostError."""
-        if not self._clients.remove(client, self._event("deleted")):
+        if not self._clients.remove(client, self._event("deleted", client)):
             raise RaceLostError()
         self._withdraw(Withdrawal(client.client_id, everything=True))
         self._tell(signals.client_deleted, client_id=client.client_id)
@@ -245,14 +252,26 @@ class Registrar:
         except (DBAPIError, TimeoutError) as error:
             raise TemporarilyUnavailableError() from error
 
-    def _event(self, type_: str, checked: CheckedMetadata | None = None) -> dict[str, Any]:
-        noted: dict[str, Any] = {}
+    def trust_facts(self, client: RegisteredClient) -> TrustFacts:
+        """What is known of a client beside what it says of itself. Raises TemporarilyUnavailableError when the store is down."""
+        try:
+            return self._trust.facts(client)
+        except (DBAPIError, TimeoutError) as error:
+            raise TemporarilyUnavailableError() from error
+
+    def _event(self, type_: str, client: ClientRecord, checked: CheckedMetadata | None = None) -> dict[str, Any]:
+        details: dict[str, Any] = {}
         if checked and checked.taken:
-            noted["taken"] = checked.taken
+            details["taken"] = checked.taken
         if checked and checked.operator_names:
-            noted["ignored"] = sorted(checked.operator_names)
-        details = json.dumps(noted) if noted else None
-        return {"type": type_, "occurred_at": self.credentials.now(), "details": details}
+            details["ignored"] = sorted(checked.operator_names)
+        if checked and client.name_skeleton is None and (flagged := self._reserved_names.found(checked.metadata)):
+            details["flagged"] = flagged
+        return {
+            "type": type_,
+            "occurred_at": self.credentials.now(),
+            "details": json.dumps(details) if details else None,
+        }
 
     def _withdraw_difference(self, client_id: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
         gone = {

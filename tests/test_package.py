@@ -41,7 +41,9 @@ def shipped_files() -> set[str]:
     """By their path in site-packages."""
     package = [path.relative_to(ROOT) for path in (ROOT / "flask_dynreg").rglob("*")]
     history = ["flask_dynreg" / path.relative_to(ROOT) for path in (ROOT / "migrations").rglob("*")]
-    return {path.as_posix() for path in [*package, *history] if path.suffix in (".py", ".mako") or path.stem == "py"}
+    return {
+        path.as_posix() for path in [*package, *history] if path.suffix in (".py", ".mako", ".txt") or path.stem == "py"
+    }
 
 
 def run(*command: object, cwd: Path) -> str:
@@ -71,9 +73,12 @@ def test_the_wheel_holds_the_package_and_its_migrations(distributions: Path) -> 
         installed = {name for name in names if ".dist-info/" not in name}
         (metadata,) = [archive.read(name).decode() for name in names if name.endswith(".dist-info/METADATA")]
     assert installed == shipped_files()
-    assert {"flask_dynreg/py.typed", "flask_dynreg/migrations/script.py.mako"} < installed
+    data = {"py.typed", "metadata/confusables.txt", "migrations/script.py.mako"}
+    assert {f"flask_dynreg/{name}" for name in data} < installed
     assert any(name.startswith("flask_dynreg/migrations/versions/0001_") for name in installed)
-    assert {"Requires-Python: >=3.11", "License: BSD-3-Clause", "License-File: LICENSE"} < set(metadata.splitlines())
+    assert {"Requires-Python: >=3.11", "License: BSD-3-Clause AND Unicode-3.0", "License-File: LICENSE"} < set(
+        metadata.splitlines()
+    )
 
 
 def test_the_source_distribution_holds_what_a_reader_wants(distributions: Path) -> None:

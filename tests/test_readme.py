@@ -7,6 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 from textwrap import dedent
 
+import pytest
+
 from flask_dynreg.config import Settings
 from tests.conftest import CLIENT, ISSUER
 from tests.servers import ROOT
@@ -38,7 +40,8 @@ def test_the_python_in_it_compiles() -> None:
         compile(dedent(block), f"README.md, block {number}", "exec")
 
 
-def test_the_example_of_a_host_registers_a_client(tmp_path: Path) -> None:
+def test_the_example_of_a_host_registers_a_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # Flask keeps its database below the working directory
     (tmp_path / "host.py").write_text(section("Add it to your app").partition("```python\n")[2].partition("```")[0])
     spec = importlib.util.spec_from_file_location("host", tmp_path / "host.py")
     assert spec and spec.loader

@@ -12,17 +12,16 @@ from itertools import accumulate
 from flask_dynreg.errors import ConfigurationError
 
 # What is not seen (Default_Ignorable_Code_Point), and what a reader overlooks: accents (Chromium takes host names so), TM and SM.
-_OVERLOOKED = [
-    *((0x00AD, 0x00AD), (0x0300, 0x036F), (0x061C, 0x061C), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F)),
-    *((0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164), (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF)),
-    *((0x2120, 0x2120), (0x2122, 0x2122)),
-    *((0xFFA0, 0xFFA0), (0xFFF0, 0xFFF8), (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A), (0xE0000, 0xE0FFF)),
-]
+_OVERLOOKED = (
+    "AD 300-36F 61C 115F-1160 17B4-17B5 180B-180F 200B-200F 202A-202E 2060-206F 2120 2122 3164 FE00-FE0F FEFF FFA0 FFF0-FFF8 "
+    "1BCA0-1BCA3 1D173-1D17A E0000-E0FFF"
+)
 # Letters in a circle, which UTS #39 takes for other signs.
 _CIRCLED = "\u24b8\u24c5\u24c7\u24db\u24ea"
 _SMALL_CAPITALS = {f"LATIN LETTER SMALL CAPITAL {letter}": letter for letter in "ABCDEFGHIJKLMNOPQRSTUVWYZ"}
 # The prototypes of two of them, and of the Cyrillic letters that look like these.
 _SMALL_CAPITALS |= {"LATIN SMALL LETTER KRA": "K", "LATIN SMALL LETTER TURNED W": "M"}
+_LONGEST = 1024  # a name has 255 characters, and there are some that NFKD makes 18 of
 _NAME = "client_name"
 
 
@@ -34,8 +33,9 @@ def _prototypes() -> dict[int, str | None]:
         prototype, _, alike = line.partition(":")
         if not line.startswith("#"):
             table |= dict.fromkeys((int(point, 16) for point in alike.split()), _text(prototype))
-    for first, last in _OVERLOOKED:
-        table |= dict.fromkeys(range(first, last + 1))
+    for points in _OVERLOOKED.split():
+        first, _, last = points.partition("-")
+        table |= dict.fromkeys(range(int(first, 16), int(last or first, 16) + 1))
     for letter in _CIRCLED:
         del table[ord(letter)]
     table |= {ord(unicodedata.lookup(name)): letter for name, letter in _SMALL_CAPITALS.items()}
@@ -51,7 +51,7 @@ def skeleton(text: str) -> str:
     """The same for all texts that a hasty reader takes for each other, and never to be shown: "CIaude" gives "claude".
 
     UTS #39 section 4, and beyond it without regard to case, accents, compatibility forms (NFKD), white space, punctuation and
-    symbols; only of a text that has nothing else, these are kept. It is idempotent, takes any text, and may be longer than it.
+    symbols; only of a text that has nothing else, these are kept. Idempotent, of any text, and of at most 1024 characters.
     """
     return _letters(text) or _settled(text, "ZC")
 
@@ -66,9 +66,9 @@ def _settled(text: str, left_out: str) -> str:
         before = text
         # Look-alikes first, as they stand: the small letters of other scripts look like something else.
         seen = unicodedata.normalize("NFD", text).translate(_prototypes())
-        text = unicodedata.normalize("NFKD", seen).casefold()
+        text = unicodedata.normalize("NFKD", seen).casefold()[:_LONGEST]
         if text == before:
-            text = "".join(char for char in text if not _is_one_of(char, left_out))
+            text = text.translate({ord(char): None for char in set(text) if _is_one_of(char, left_out)})
     return text
 
 

@@ -1,7 +1,7 @@
 """What a registered client can be asked, whichever way it was read: RFC 7591's metadata, and Authlib's `ClientMixin`."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from authlib.oauth2.rfc6749 import ClientMixin, InvalidClientError
@@ -11,6 +11,7 @@ from joserfc.jwk import KeySet
 from flask_dynreg.metadata import redirect_uris
 from flask_dynreg.metadata.sectors import sector_identifier
 from flask_dynreg.metadata.server import words
+from flask_dynreg.metadata.text import localized
 from flask_dynreg.outbound import FetchError
 
 _encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
@@ -30,7 +31,10 @@ class RegisteredClient(ClientMixin):
         client_id_issued_at: Any
         client_secret_expires_at: Any
         _client_metadata: Any
+        source: Any
         status: Any
+        statement_issuer: Any
+        name_skeleton: Any
 
     _parsed: tuple[str | None, dict[str, Any]] | None = None
 
@@ -74,6 +78,15 @@ class RegisteredClient(ClientMixin):
     @property
     def client_name(self) -> str | None:
         return self.client_metadata.get("client_name")
+
+    def localized(self, member: str, languages: Iterable[str] = ()) -> str | None:
+        """The value of a member such as `client_name` or `client_uri` for somebody who reads these languages, the best first.
+
+        RFC 7591 section 2.2: what suits a language best, else the value without a language, else any; None if there is none.
+        Languages are BCP 47 tags, `flask.request.accept_languages.values()` for example.
+        """
+        value: str | None = localized(self.client_metadata, member, languages)
+        return value
 
     @property
     def client_uri(self) -> str | None:

@@ -1,6 +1,6 @@
 """Reads and writes of clients, and of the event that goes with each write. SQLAlchemy Core, prepared once for an app."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -28,6 +28,7 @@ class ClientRecord(RegisteredClient):
     version: int
     status: str
     statement_issuer: str | None
+    name_skeleton: str | None
 
 
 _CLIENT = [field.name.removeprefix("_") for field in fields(ClientRecord)]
@@ -39,8 +40,15 @@ _CHANGED = [
     "statement_issuer",
     "updated_at",
     "software_id",
+    "name_skeleton",
 ]
+_LONGEST_SKELETON = 255
 _EVENT = ["issuer", "client_id", "type", "occurred_at", "source", "initial_access_token_id", "details"]
+
+
+def kept_skeleton(skeleton: str) -> str:
+    """As much of it as the column holds."""
+    return skeleton[:_LONGEST_SKELETON]
 
 
 def _binds(table: FromClause, prefix: str, names: list[str]) -> dict[str, BindParameter[Any]]:
@@ -62,6 +70,12 @@ class Clients:
         unchanged = this & (client.c.version == bindparam("w_seen", type_=client.c.version.type))
         self._find = select(*(client.c[name] for name in _CLIENT)).where(this)
         self._load = select(models.client).where(this)
+        # The issuer is compared afterwards: asked for both, SQLite would go through all clients of the issuer.
+        self._vouched = (
+            select(client.c.client_id, client.c.issuer)
+            .where(client.c.name_skeleton.in_(bindparam("w_skeletons", expanding=True)))
+            .order_by(client.c.client_id_issued_at, client.c.client_id)
+        )
         self._add = insert(client).inline().values(_binds(client, "c_", _WRITTEN))
         self._replace = (
             update(client).where(unchanged).values(version=client.c.version + 1, **_binds(client, "c_", _CHANGED))
@@ -93,6 +107,13 @@ class Clients:
         client = self._sessions.session.scalar(self._load, {"w_this": client_id})
         return client if client and client.issuer in (self._issuer, None) else None
 
+    def vouched(self, skeletons: Collection[str]) -> str | None:
+        """The id of a client for whose name an operator vouches, if the name has one of these skeletons."""
+        if not skeletons:
+            return None
+        rows = self._sessions.all(self._vouched, {"w_skeletons": [kept_skeleton(text) for text in skeletons]})
+        return next((row.client_id for row in rows if row.issuer == self._issuer), None)
+
     def add(self, client: ClientRecord, event: Mapping[str, Any], columns: Mapping[str, Any]) -> None:
         """A new client, with what the host wants in columns of its own."""
         values = {name: getattr(client, attribute) for name, attribute in zip(_CLIENT, _ATTRIBUTES, strict=True)}
@@ -112,6 +133,7 @@ class Clients:
             "c_client_secret_expires_at": client.client_secret_expires_at,
             "c_client_metadata": client._client_metadata,
             "c_statement_issuer": client.statement_issuer,
+            "c_name_skeleton": client.name_skeleton,
             "c_updated_at": now,
             "c_software_id": client.software_id,
         }

@@ -99,7 +99,9 @@ def test_sign_in_and_consent(page: Page, client: str, quickstart_server: str) ->
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading")).to_have_text(f"{NAME} asks for access")
     expect(page.locator(".warning")).to_contain_text(["This client is unverified", "can only go to a program on this"])
-    expect(page.get_by_role("definition").filter(has_text="localhost (this computer)")).to_have_count(2)
+    expect(page.get_by_role("definition").filter(has_text="localhost")).to_have_text(
+        ["localhost (this computer)", "localhost"]
+    )
     expect(page.get_by_role("listitem")).to_have_text("read through MCP servers")
     page.get_by_role("button", name="Allow").click()
     response = response_at(page, client)

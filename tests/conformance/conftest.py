@@ -9,6 +9,7 @@ from examples import quickstart_store as store
 from tests.conformance.visitor import Visitor
 
 ISSUER = "https://as.example"
+RESERVED_NAME = "Example Bank"
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +20,13 @@ def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
         for name in [name for name in os.environ if name.startswith("FLASK_")]:
             patch.delenv(name)
         patch.setenv("FLASK_INSTANCE_PATH", str(folder))
-        app = example.create_app({"DYNREG_SERVER_METADATA": {"issuer": ISSUER}, "PREFERRED_URL_SCHEME": "https"})
+        app = example.create_app(
+            {
+                "DYNREG_SERVER_METADATA": {"issuer": ISSUER},
+                "DYNREG_RESERVED_NAMES": [RESERVED_NAME],
+                "PREFERRED_URL_SCHEME": "https",
+            }
+        )
     yield app
     with app.app_context():
         store.db.engine.dispose()

@@ -2,6 +2,7 @@
 
 import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -91,6 +92,12 @@ def test_signs_are_kept_where_there_is_nothing_else() -> None:
     assert skeleton("\U0001f98a Bank") == "bank"
 
 
+@pytest.mark.parametrize("char", ["m", "\ufdfa", "\u0390"])
+def test_a_long_text_has_a_skeleton_of_a_bounded_length(char: str) -> None:
+    long = skeleton(char * 10_000)
+    assert 800 < len(long) <= 1024 and skeleton(long) == long
+
+
 @given(ANY_TEXT)
 def test_the_skeleton_of_a_skeleton_is_itself(text: str) -> None:
     once = skeleton(text)
@@ -99,7 +106,7 @@ def test_the_skeleton_of_a_skeleton_is_itself(text: str) -> None:
 
 
 @given(ANY_TEXT, st.sampled_from(["NFC", "NFD"]))
-def test_equivalent_spellings_have_one_skeleton(text: str, form: str) -> None:
+def test_equivalent_spellings_have_one_skeleton(text: str, form: Literal["NFC", "NFD"]) -> None:
     assert skeleton(unicodedata.normalize(form, text)) == skeleton(text)
 
 

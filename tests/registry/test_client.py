@@ -85,6 +85,53 @@ def test_new_metadata_is_read_at_once() -> None:
     assert one.client_name == "After" and one.client_metadata == {"client_name": "After"}
 
 
+NAMES = {
+    "client_name": "Client",
+    "client_name#ja-Jpan-JP": "\u30af\u30e9\u30a4\u30a2\u30f3\u30c8",
+    "client_name#de": "Klient",
+    "client_name#de-CH": "Chlient",
+    "client_name#ZH-hant-tw": "\u7528\u6236\u7aef",
+    "client_name#en-x-de": "Private",
+    "client_names#de": "Unknown",
+    "client_uri#fr": "https://client.example/fr",
+}
+
+
+@pytest.mark.parametrize(
+    ("languages", "language"),
+    [
+        ([], None),
+        (["de"], "de"),
+        (["DE-ch"], "de-CH"),
+        (["de-AT"], "de"),
+        (["de-CH-1996-x-a"], "de-CH"),
+        (["ja"], "ja-Jpan-JP"),
+        (["ja-JP"], "ja-Jpan-JP"),
+        (["ja-US"], None),
+        (["zh-TW"], "ZH-hant-tw"),
+        (["zh-Hant"], "ZH-hant-tw"),
+        (["zh-Hans"], None),
+        (["fr", "de", "ja"], "de"),
+        (["fr-CA", "ja", "de"], "ja-Jpan-JP"),
+        (["en-de"], None),
+        (["en"], "en-x-de"),
+        (["fr"], None),
+        (["*", "", "-", "x", "#", "d"], None),
+    ],
+)
+def test_a_name_is_that_of_the_first_language_that_has_one(languages: list[str], language: str | None) -> None:
+    name = f"client_name#{language}" if language else "client_name"
+    assert client(**NAMES).localized("client_name", languages) == NAMES[name]
+    assert client(**NAMES).localized("client_name", iter(languages)) == NAMES[name]
+
+
+def test_where_no_language_suits_any_value_will_do_and_none_is_none() -> None:
+    assert client(**NAMES).localized("client_uri", ["de"]) == "https://client.example/fr"
+    assert client(**NAMES).localized("client_uri") == "https://client.example/fr"
+    assert client(**NAMES).localized("logo_uri", ["de"]) is None
+    assert client().localized("client_name", ["de"]) is None
+
+
 def test_numbers_that_json_does_not_have_are_not_kept() -> None:
     with pytest.raises(ValueError, match="JSON"):
         client().set_client_metadata({"x": float("nan")})
