@@ -8,6 +8,7 @@ from marshmallow import Schema, ValidationError
 from marshmallow.fields import Field
 
 from flask_dynreg.errors import ConfigurationError, Problem
+from flask_dynreg.metadata.algorithms import MACS
 from flask_dynreg.metadata.choices import MetadataChoices
 from flask_dynreg.metadata.fields import Choice, Identifier, Items, KeySet, Member, Name, Scope, SecureURL, Text, WebURL
 from flask_dynreg.metadata.openid import BackchannelAuthentication, Federation, OpenIDLogout, OpenIDRegistration, Wallet
@@ -88,7 +89,7 @@ class Vocabulary:
         self.supported = {name: server.values(member.among) for name, member in self._members.items() if member.among}
         """For a member that is limited, the values that the server lists."""
         self.defaults = {
-            name: member.default if member.default in self.supported[name] else self.supported[name][0]
+            name: _in_force(member.default, self.supported[name])
             for name, member in self._members.items()
             if member.default
         }
@@ -134,6 +135,12 @@ class Vocabulary:
             for name, values in self.supported.items()
             if name in metadata and isinstance(metadata[name], str) and metadata[name] not in values
         ]
+
+
+def _in_force(default: str, supported: tuple[str, ...]) -> str:
+    """The default, or where the server has it not, another that is good for every client: public ones have no secret."""
+    good = [value for value in supported if value not in MACS | {"none"}]
+    return default if default in supported else [*good, *supported][0]
 
 
 class _Plain(Member):
