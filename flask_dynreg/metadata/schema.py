@@ -103,17 +103,14 @@ class Vocabulary:
         problems: list[Problem] = []
         tags: set[str] = set()
         for name, value in sent.items():
-            member = self._members.get(name)
-            if member is None:
-                member = self._tagged(name)
-                if member is None:
-                    continue
+            member = self._members.get(name) or self._tagged(name)
+            if member is None or value is None or value == "" or member.is_blank(value):
+                continue
+            if name not in self._members:
                 if name.lower() in tags or len(tags) == MOST_TAGGED:
                     description = f"must have each language tag once, and at most {MOST_TAGGED} tagged members in all."
                     problems.append(Problem(f"/{name}", description, "RFC 7591 section 2.2"))
                 tags.add(name.lower())
-            if value is None or value == "" or member.is_blank(value):
-                continue
             try:
                 member.check(value)
             except ValidationError as error:
