@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from marshmallow import Schema
@@ -46,7 +47,8 @@ class MetadataCheck:
         vocabulary, server = self.vocabulary, self._server
         metadata, problems = vocabulary.read(sent)
         unsound = {problem.member for problem in problems}
-        problems += choices.negotiated(metadata, vocabulary.choices, server)
+        fits = partial(self._fits, metadata, unsound)
+        problems += choices.negotiated(metadata, vocabulary.choices, server, fits)
         repairs.completed(metadata, server, vocabulary.defaults)
         taken = repairs.narrowed(metadata, server, vocabulary.supported)
         if self._reject:
@@ -66,3 +68,11 @@ class MetadataCheck:
         if problems:
             raise refusal(problems)
         return CheckedMetadata(metadata, taken, tuple(vocabulary.operator_names.intersection(sent)))
+
+    def _fits(self, metadata: Mapping[str, Any], unsound: set[str], member: str, value: str) -> bool:
+        """Whether this value of a member goes with the rest, as far as the rules that read the member tell."""
+        trial = {**metadata, member: value}
+        repairs.completed(trial, self._server, self.vocabulary.defaults)
+        repairs.cleared(trial)
+        about = [rule for rule in RULES if member in rule.reads]
+        return not rules.broken(about, trial, self._server, unsound)

@@ -1,13 +1,13 @@
 """OpenID Connect Relying Party Metadata Choices 1.0: a client lists what it can do, and one value of that is registered."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from marshmallow import Schema
 
 from flask_dynreg.errors import Problem
 from flask_dynreg.metadata.fields import Choice
-from flask_dynreg.metadata.server import CERTIFICATE_SUBJECTS, ServerSupport
+from flask_dynreg.metadata.server import ServerSupport
 
 SECTION = "OpenID Connect RP Metadata Choices 1.0 section 2"
 
@@ -15,8 +15,10 @@ Metadata = dict[str, Any]
 
 
 class MetadataChoices(Schema):
-    """Each list, and what becomes of it. The algorithm stands before the content encryption, which is nothing without it."""
+    """Each list, and what becomes of it. The method stands first, as the algorithms have to go with it; and each algorithm
+    stands before the content encryption, which is nothing without it."""
 
+    token_endpoint_auth_methods_supported = Choice(SECTION, "token_endpoint_auth_method")
     subject_types_supported = Choice(SECTION, "subject_type")
     id_token_signing_alg_values_supported = Choice(SECTION, "id_token_signed_response_alg")
     id_token_encryption_alg_values_supported = Choice(SECTION, "id_token_encrypted_response_alg")
@@ -27,7 +29,6 @@ class MetadataChoices(Schema):
     request_object_signing_alg_values_supported = Choice(SECTION, "request_object_signing_alg")
     request_object_encryption_alg_values_supported = Choice(SECTION, "request_object_encryption_alg")
     request_object_encryption_enc_values_supported = Choice(SECTION, "request_object_encryption_enc")
-    token_endpoint_auth_methods_supported = Choice(SECTION, "token_endpoint_auth_method")
     token_endpoint_auth_signing_alg_values_supported = Choice(SECTION, "token_endpoint_auth_signing_alg")
     backchannel_authentication_request_signing_alg_values_supported = Choice(
         SECTION, "backchannel_authentication_request_signing_alg"
@@ -40,10 +41,13 @@ class MetadataChoices(Schema):
     introspection_encryption_enc_values_supported = Choice(SECTION, "introspection_encrypted_response_enc")
 
 
-def negotiated(metadata: Metadata, choices: Mapping[str, Choice], server: ServerSupport) -> Iterator[Problem]:
+def negotiated(
+    metadata: Metadata, choices: Mapping[str, Choice], server: ServerSupport, fits: Callable[[str, str], bool]
+) -> Iterator[Problem]:
     """Puts one value in the place of each list: the stated one where it can be had, else the client's first that can.
 
-    Yields what leaves nothing to choose. `choices` are the lists that are known here, in the order of the schema.
+    Yields what leaves nothing to choose. `choices` are the lists that are known here, in the order of the schema; `fits(member,
+    value)` says whether a value goes with the rest of what the client sent.
     """
     for name, choice in choices.items():
         wanted = metadata.pop(name, None)
@@ -54,16 +58,10 @@ def negotiated(metadata: Metadata, choices: Mapping[str, Choice], server: Server
         if stated is not None and stated not in wanted:
             yield Problem(f"/{choice.single}", f"must be one of the client's own {name}.", SECTION)
         elif stated not in supported:
-            fitting = [value for value in wanted if value in supported and _is_feasible(value, metadata)]
-            if fitting:
-                metadata[choice.single] = fitting[0]
+            common = [value for value in wanted if value in supported]
+            if common:
+                # If none of them fits, the rules tell what is missing for the first.
+                metadata[choice.single] = next((value for value in common if fits(choice.single, value)), common[0])
             else:
-                description = f"must have one that this server supports for the client: {', '.join(supported)}."
+                description = f"must have one that this server supports: {', '.join(supported)}."
                 yield Problem(f"/{name}", description, "OpenID Connect RP Metadata Choices 1.0 section 4")
-
-
-def _is_feasible(value: str, metadata: Metadata) -> bool:
-    """Whether the client brings what an authentication method needs; everything else is."""
-    if value in ("private_key_jwt", "self_signed_tls_client_auth"):
-        return "jwks" in metadata or "jwks_uri" in metadata
-    return value != "tls_client_auth" or not CERTIFICATE_SUBJECTS.isdisjoint(metadata)
