@@ -5,7 +5,7 @@ from typing import Any
 
 from flask_dynreg.errors import Problem
 from flask_dynreg.metadata import key_sets
-from flask_dynreg.metadata.algorithms import MACS, SYMMETRIC, can_encrypt, can_verify
+from flask_dynreg.metadata.algorithms import MACS, SIGNATURES, SYMMETRIC, can_encrypt, can_verify
 from flask_dynreg.metadata.openid import CIBA, OIDC
 from flask_dynreg.metadata.repairs import ENCRYPTED
 from flask_dynreg.metadata.rules import Metadata, Rules
@@ -135,14 +135,20 @@ def key_for_signed_requests(metadata: Metadata, server: ServerSupport) -> Iterat
         yield Problem(f"/{name}", description, SIGNED_BY_CLIENT[name])
 
 
-@RULES.rule("token_endpoint_auth_method", "request_object_signing_alg", "jwks", about=["require_signed_request_object"])
+@RULES.rule(
+    *("token_endpoint_auth_method", "request_object_signing_alg", "jwks", "jwks_uri"),
+    about=["require_signed_request_object"],
+)
 def signed_request_object(metadata: Metadata, server: ServerSupport) -> Iterator[Problem]:
     if not metadata["require_signed_request_object"]:
         return
-    if metadata.get("request_object_signing_alg") == "none":
+    stated = metadata.get("request_object_signing_alg")
+    algorithms = [stated] if stated else server.values("request_object_signing_alg_values_supported") or SIGNATURES
+    signs_with_secret = secret_octets(metadata) and not MACS.isdisjoint(algorithms)
+    if stated == "none":
         yield Problem("/request_object_signing_alg", "must not be none beside require_signed_request_object.", JAR)
-    elif "jwks" not in metadata and "jwks_uri" not in metadata and not secret_octets(metadata):
-        description = "must be false without jwks, jwks_uri or a client secret: there is nothing to sign with."
+    elif not signs_with_secret and not _can_sign(metadata, *algorithms):
+        description = "must be false without jwks, jwks_uri or a client secret with which requests can be signed."
         yield Problem("/require_signed_request_object", description, JAR)
 
 

@@ -69,5 +69,6 @@ class ServerSupport:
         return bool(self._metadata.get(name)) or name in self.auth_methods
 
     def values(self, name: str) -> tuple[str, ...]:
-        """The values of a list of the server metadata."""
-        return self.auth_methods if name == "token_endpoint_auth_methods_supported" else tuple(self._metadata[name])
+        """The values of a list of the server metadata; empty if there is none."""
+        known = name == "token_endpoint_auth_methods_supported"
+        return self.auth_methods if known else tuple(self._metadata.get(name, ()))
