@@ -62,10 +62,14 @@ def _origin(value: str) -> tuple[str, str | None, str] | None:
     return uri.scheme, uri.host, port or _PORTS.get(uri.scheme, "")
 
 
-@RULES.rule(about=["post_logout_redirect_uris"])
+@RULES.rule("token_endpoint_auth_method", about=["post_logout_redirect_uris"])
 def post_logout_redirect_uris_sound(metadata: Metadata, server: ServerSupport) -> Iterator[Problem]:
+    is_public = metadata["token_endpoint_auth_method"] == "none"
     for number, uri in enumerate(metadata["post_logout_redirect_uris"]):
-        if fault := server.redirect_rules.fault(uri):
+        fault = server.redirect_rules.fault(uri)
+        if not fault and is_public and uri.lower().startswith("http:"):
+            fault = "must be https or of a private-use scheme; plain http is for confidential clients alone."
+        if fault:
             yield Problem(f"/post_logout_redirect_uris/{number}", fault, RP_INITIATED_LOGOUT)
 
 
