@@ -89,7 +89,7 @@ class Vocabulary:
         self.supported = {name: server.values(member.among) for name, member in self._members.items() if member.among}
         """For a member that is limited, the values that the server lists."""
         self.defaults = {
-            name: _in_force(member.default, self.supported[name])
+            name: _in_force(member.default, self.supported.get(name, ()))
             for name, member in self._members.items()
             if member.default
         }
@@ -135,9 +135,9 @@ class Vocabulary:
 
 
 def _in_force(default: str, supported: tuple[str, ...]) -> str:
-    """The default, or where the server has it not, another that is good for every client: public ones have no secret."""
+    """The default, or where the server lists others only, one that is good for every client: public ones have no secret."""
     good = [value for value in supported if value not in MACS | {"none"}]
-    return default if default in supported else [*good, *supported][0]
+    return default if default in supported or not supported else [*good, *supported][0]
 
 
 class _Plain(Member):
