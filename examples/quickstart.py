@@ -14,7 +14,7 @@ import os
 import re
 import secrets
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,10 @@ from authlib.oauth2.rfc6749 import (
     AccessDeniedError,
     InvalidGrantError,
     InvalidRequestError,
-    InvalidScopeError,
     OAuth2Error,
     UnauthorizedClientError,
-    grants,
 )
-from authlib.oauth2.rfc7636 import create_s256_code_challenge
-from flask import Blueprint, Config, Flask, Response, redirect, render_template, request, session
+from flask import Blueprint, Config, Flask, Response, current_app, redirect, render_template, request, session
 from flask.typing import ResponseReturnValue
 from flask_migrate import Migrate
 from sqlalchemy.exc import DBAPIError
@@ -45,11 +42,18 @@ from examples.quickstart_server import (
     PAGE_HEADERS,
     SIGNING_ALGORITHMS,
     AuthorizationServer,
-    TokenRequest,
+)
+from examples.quickstart_store import USERS
+from examples.quickstart_tokens import (
+    AuthorizationCodeGrant,
+    ClientCredentialsGrant,
+    RefreshTokenGrant,
+    allowed_scope,
+    refuse_repeated,
+    resources,
 )
 from flask_dynreg import DynamicRegistration, TemporarilyUnavailableError
 
-USERS = {"alice": "password"}  # a host asks its own table, which holds slow hashes
 SCOPES = {
     "mcp:read": "read through MCP servers",
     "mcp:write": "change things through MCP servers",
@@ -57,12 +61,15 @@ SCOPES = {
 }
 GRANT_TYPES = ["authorization_code", "refresh_token", "client_credentials"]
 LINKS = {"client_uri": "home page", "tos_uri": "terms of service", "policy_uri": "privacy policy"}
-PAGES = ("oauth.authorize", "oauth.link")
+PAGES = ("oauth.authorize", "oauth.link", "oauth.sign_out")
 
 dynreg = DynamicRegistration(store.db)
 dynreg.on_withdrawal(store.end_withdrawn)
 migrate = Migrate(db=store.db, directory=str(Path(__file__).with_name("migrations")))
 server = AuthorizationServer(dynreg)
+server.register_grant(AuthorizationCodeGrant)
+server.register_grant(RefreshTokenGrant)
+server.register_grant(ClientCredentialsGrant)
 oauth = Blueprint("oauth", __name__, url_prefix="/oauth2")
 
 
@@ -89,32 +96,6 @@ def server_metadata(issuer: str) -> dict[str, Any]:
 # ---- The rules of a request. All raise an OAuth2Error, and one place answers with it.
 
 
-def refuse_repeated(parameters: MultiDict[str, str]) -> None:
-    if any(len(parameters.getlist(name)) > 1 for name in parameters if name != "resource"):
-        raise InvalidRequestError("A parameter is there more than once.")
-
-
-def allowed_scope(client: Any, requested: str | None) -> str:
-    """Of what is asked for, what the client registered; all of that if nothing is asked for (RFC 6749 section 3.3)."""
-    registered = client.scope.split()
-    wanted = list(dict.fromkeys(requested.split() if requested else registered))
-    allowed = [scope for scope in wanted if scope in registered]
-    if not set(wanted) <= {*SCOPES, *registered} or (wanted and not allowed):
-        raise InvalidScopeError()
-    return " ".join(allowed)
-
-
-def resources(parameters: MultiDict[str, str], authorized: str | None = None) -> str:
-    """RFC 8707: what a token is for. A token request may choose from what the authorization request named."""
-    wanted = list(dict.fromkeys(uri for uri in parameters.getlist("resource") if uri))
-    absolute = r"(?!(?i:https?):(?!//[^/?]))[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9._~:/?\[\]@!$&'()*+,;=%-]+"
-    if not all(re.fullmatch(absolute, uri) for uri in wanted):
-        raise OAuth2Error("resource must be an absolute URI without a fragment.", error="invalid_target")
-    if authorized is not None and not set(wanted) <= set(authorized.split()):
-        raise OAuth2Error("resource was not part of the authorization.", error="invalid_target")
-    return " ".join(wanted) or authorized or ""
-
-
 def known_client() -> tuple[Any, str]:
     """RFC 6749 section 4.1.2.1: nobody is sent to an address before it is known to be the client's."""
     asked = request.args
@@ -127,8 +108,7 @@ def known_client() -> tuple[Any, str]:
     return client, redirect_uri
 
 
-def authorization_parameters(client: Any) -> tuple[str, str]:
-    """The scope and the resources of an authorization request that is in order."""
+def check_authorization_request(client: Any) -> None:
     asked = request.args
     refuse_repeated(asked)
     if asked.get("response_type") != "code":
@@ -139,7 +119,12 @@ def authorization_parameters(client: Any) -> tuple[str, str]:
     challenge = re.fullmatch(r"[\w-]{43}", asked.get("code_challenge", ""), re.ASCII)
     if not challenge or asked.get("code_challenge_method") != "S256":
         raise InvalidRequestError("PKCE is required: a code_challenge, and code_challenge_method=S256.")
-    return allowed_scope(client, asked.get("scope")), resources(asked)
+
+
+def authorization_parameters(client: Any) -> tuple[str, str]:
+    """The scope and the resources of an authorization request that is in order."""
+    check_authorization_request(client)
+    return allowed_scope(client, request.args.get("scope")), resources(request.args)
 
 
 def response_uri(redirect_uri: str, **parameters: str | None) -> str:
@@ -147,73 +132,6 @@ def response_uri(redirect_uri: str, **parameters: str | None) -> str:
     parameters |= {"state": request.args.get("state"), "iss": dynreg.server_metadata()["issuer"]}
     query = urlencode({name: value for name, value in parameters.items() if value})
     return f"{redirect_uri}{'&' if '?' in redirect_uri else '?'}{query}"
-
-
-# ---- Authlib's grants: what becomes a token, and when.
-
-
-class AuthorizationCodeGrant(grants.AuthorizationCodeGrant):
-    TOKEN_ENDPOINT_AUTH_METHODS = AUTH_METHODS
-    request: TokenRequest
-
-    def query_authorization_code(self, code: str, client: Any) -> store.Authorization | None:
-        return store.find_code(code, client)
-
-    def validate_token_request(self) -> None:
-        super().validate_token_request()
-        authorization, verifier = self.request.authorization_code, request.form.get("code_verifier", "")
-        fits = re.fullmatch(r"[\w.~-]{43,128}", verifier, re.ASCII)
-        if not fits or create_s256_code_challenge(verifier) != authorization.code_challenge:  # type: ignore[no-untyped-call]
-            raise InvalidGrantError("code_verifier does not match the code_challenge.")
-        if not self.request.client.check_redirect_uri(authorization.redirect_uri):
-            raise InvalidGrantError("The client has given this redirect URI up.")
-        self.request.resource = resources(request.form, authorization.resource)
-        store.use_once(authorization)
-
-    def authenticate_user(self, authorization_code: store.Authorization) -> str | None:
-        return authorization_code.subject if authorization_code.subject in USERS else None
-
-    def delete_authorization_code(self, authorization_code: store.Authorization) -> None:
-        """It stays, marked as used, so that a second use is noticed."""
-
-
-class RefreshTokenGrant(grants.RefreshTokenGrant):
-    TOKEN_ENDPOINT_AUTH_METHODS = AUTH_METHODS
-    INCLUDE_NEW_REFRESH_TOKEN = True  # rotation, RFC 9700 section 4.14.2
-    request: TokenRequest
-
-    def authenticate_refresh_token(self, refresh_token: str) -> Any:
-        return store.find_token(refresh_token, "refresh_token")
-
-    def validate_token_request(self) -> None:
-        super().validate_token_request()
-        token: store.Token = self.request.refresh_token
-        self.request.resource = resources(request.form, token.resource)
-        store.use_once(token)
-
-    def authenticate_user(self, refresh_token: store.Token) -> str | None:
-        return refresh_token.authorization.subject if refresh_token.authorization.subject in USERS else None
-
-    def revoke_old_credential(self, refresh_token: Any) -> None:
-        """It stays, marked as used, so that a second use is noticed."""
-
-
-class ClientCredentialsGrant(grants.ClientCredentialsGrant):
-    TOKEN_ENDPOINT_AUTH_METHODS = CONFIDENTIAL
-    request: TokenRequest
-
-    def validate_token_request(self) -> None:
-        super().validate_token_request()
-        self.request.resource = resources(request.form)
-
-    def generate_token(self, *args: Any, **kwargs: Any) -> dict[str, str | int]:
-        kwargs["scope"] = allowed_scope(self.client, kwargs.get("scope"))
-        return super().generate_token(*args, **kwargs)
-
-
-server.register_grant(AuthorizationCodeGrant)
-server.register_grant(RefreshTokenGrant)
-server.register_grant(ClientCredentialsGrant)
 
 
 # ---- The endpoints.
@@ -224,15 +142,22 @@ def authorize() -> ResponseReturnValue:
     client, redirect_uri = known_client()
     if session.get("user") not in USERS:  # RFC 9700 section 4.11.2: first of all, even if an error follows
         return sign_in()
+    return decide(client, redirect_uri, authorization_parameters)
+
+
+def decide(
+    client: Any, redirect_uri: str, parameters: Callable[[Any], tuple[str, str]], **kept: Any
+) -> ResponseReturnValue:
+    """Asks the user who is signed in, and gives a code. `kept` is what the authorization remembers beside the rest."""
     if request.method == "POST" and not is_own_form():
         raise InvalidRequestError("The form did not come from this server. Are cookies allowed?")
     try:
-        scope, resource = authorization_parameters(client)
+        scope, resource = parameters(client)
         if request.method != "POST":
             return consent_page(client, redirect_uri, scope, resource)
         if request.form.get("decision") == "sign_out":
             session.clear()
-            return redirect(same_page(), 303)
+            return redirect(same_page(request.args), 303)
         if request.form.get("decision") != "allow":
             raise AccessDeniedError()
     except OAuth2Error as error:
@@ -249,16 +174,18 @@ def authorize() -> ResponseReturnValue:
         code_challenge=request.args["code_challenge"],
         redirect_uri=redirect_uri,
         redirect_uri_sent=bool(request.args.get("redirect_uri")),
+        **kept,
     )
     return redirect(response_uri(redirect_uri, code=code), 303)
 
 
-def sign_in() -> ResponseReturnValue:
+def sign_in(**remembered: Any) -> ResponseReturnValue:
+    """Asks who the user is. `remembered` is kept with the session of one who tells."""
     name, password = request.form.get("username", ""), request.form.get("password", "")
     if is_own_form() and name in USERS and secrets.compare_digest(password.encode(), USERS[name].encode()):
         session.clear()
-        session["user"] = name
-        return redirect(same_page(), 303)
+        session.update(remembered, user=name)
+        return redirect(same_page(request.args), 303)
     failed = request.method == "POST"
     page = render_template("quickstart/sign_in.html", csrf_token=csrf_token(), failed=failed)
     return page, 403 if failed else 200
@@ -275,7 +202,7 @@ def consent_page(client: Any, redirect_uri: str, scope: str, resource: str) -> s
         user=session["user"],
         destination=destination(redirect_uri),
         registered_at=datetime.fromtimestamp(facts.registered_at, UTC).date(),
-        scopes=[SCOPES.get(name, name) for name in scope.split()],
+        scopes=[current_app.config["SCOPES"].get(name, name) for name in scope.split()],
         resources=resource.split(),
         csrf_token=csrf_token(),
     )
@@ -302,8 +229,8 @@ def is_own_form() -> bool:
     return bool(expected) and secrets.compare_digest(sent.encode(), expected.encode())
 
 
-def same_page() -> str:
-    return f"{request.script_root}{request.path}?{urlencode(list(request.args.items(multi=True)))}"
+def same_page(parameters: MultiDict[str, str]) -> str:
+    return f"{request.script_root}{request.path}?{urlencode(list(parameters.items(multi=True)))}"
 
 
 @oauth.get("/link")
@@ -319,11 +246,15 @@ def link() -> ResponseReturnValue:
 
 @oauth.post("/token")
 def token() -> Any:
+    return token_response(server)
+
+
+def token_response(server: AuthorizationServer) -> Any:
     refuse_repeated(request.form)
-    grant_type = request.form.get("grant_type")
-    if grant_type not in GRANT_TYPES:
+    grant_types, grant_type = dynreg.server_metadata()["grant_types_supported"], request.form.get("grant_type")
+    if grant_type not in grant_types:
         error = "unsupported_grant_type" if grant_type else "invalid_request"
-        raise OAuth2Error(f"grant_type must be one of {', '.join(GRANT_TYPES)}.", error=error)
+        raise OAuth2Error(f"grant_type must be one of {', '.join(grant_types)}.", error=error)
     return server.create_token_response()
 
 
@@ -393,37 +324,52 @@ def add_headers(response: Response) -> Response:
 
 
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:
+    app = new_app("quickstart", config or {}, server_metadata, SCOPES=SCOPES, DYNREG_DEFAULT_SCOPES=["mcp:read"])
+    start(app, server, oauth)
+    if served_port() and not os.environ.get("WERKZEUG_RUN_MAIN"):
+        say_what_to_try(app.config)
+    return app
+
+
+def new_app(
+    name: str, config: Mapping[str, Any], metadata_of: Callable[[str], dict[str, Any]], **defaults: Any
+) -> Flask:
+    """An app with its configuration. `metadata_of` gives the server metadata of an issuer."""
     app = Flask(__name__, instance_path=str(Path(os.environ.get("FLASK_INSTANCE_PATH", "instance")).absolute()))
     app.config.from_mapping(
-        SQLALCHEMY_DATABASE_URI="sqlite:///quickstart.sqlite",
-        SESSION_COOKIE_NAME="quickstart",
+        SQLALCHEMY_DATABASE_URI=f"sqlite:///{name}.sqlite",
+        SESSION_COOKIE_NAME=name,
         SESSION_COOKIE_SAMESITE="Lax",
         OAUTH2_ACCESS_TOKEN_GENERATOR=store.random_token,
         OAUTH2_REFRESH_TOKEN_GENERATOR=store.random_token,
         OAUTH2_TOKEN_EXPIRES_IN=dict.fromkeys(GRANT_TYPES, store.LIFETIMES["access_token"]),
         DYNREG_ACCESS=["open"],
-        DYNREG_DEFAULT_SCOPES=["mcp:read"],
         DYNREG_SERVER_METADATA={},
+        **defaults,
     )
     app.config.from_prefixed_env()
-    app.config.from_mapping(config or {})
-    context = click.get_current_context(silent=True)
-    served = context.params.get("port") if context and context.info_name == "run" else None  # flask run --port
-    port = served or app.config.get("RUN_PORT", 5000)
+    app.config.from_mapping(config)
     metadata = app.config["DYNREG_SERVER_METADATA"]
-    issuer = metadata.get("issuer", f"http://127.0.0.1:{port}")
-    app.config["DYNREG_SERVER_METADATA"] = server_metadata(issuer) | metadata
+    issuer = metadata.get("issuer", f"http://127.0.0.1:{served_port() or app.config.get('RUN_PORT', 5000)}")
+    app.config["DYNREG_SERVER_METADATA"] = metadata_of(issuer) | metadata
     app.config["SESSION_COOKIE_SECURE"] |= issuer.startswith("https:")
     app.config["APPLICATION_ROOT"] = urlsplit(issuer).path or "/"
+    return app
+
+
+def served_port() -> int | None:
+    """The port of `flask run`, if that is what runs."""
+    context = click.get_current_context(silent=True)
+    return context.params.get("port") if context and context.info_name == "run" else None
+
+
+def start(app: Flask, server: AuthorizationServer, blueprint: Blueprint) -> None:
     store.db.init_app(app)
     migrate.init_app(app)
     dynreg.init_app(app)
     server.init_app(app, query_client=dynreg.query_client, save_token=store.save_token)
-    app.register_blueprint(oauth)
+    app.register_blueprint(blueprint)
     store.prepare(app)
-    if served and not os.environ.get("WERKZEUG_RUN_MAIN"):
-        say_what_to_try(app.config)
-    return app
 
 
 def say_what_to_try(config: Config) -> None:

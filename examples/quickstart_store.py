@@ -7,7 +7,9 @@ import hashlib
 import secrets
 import sqlite3
 import time
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from sqlalchemy.sql.dml import UpdateBase
 
 from flask_dynreg import Withdrawal
 
+USERS = {"alice": "password"}  # a host asks its own table, which holds slow hashes
 LIFETIMES = {"code": 60, "access_token": 3600, "refresh_token": 30 * 24 * 3600}
 
 db = SQLAlchemy()
@@ -45,6 +48,8 @@ class Authorization(Base):
     code_challenge: Mapped[str | None] = mapped_column(String(43))
     redirect_uri: Mapped[str | None] = mapped_column(Text)
     redirect_uri_sent: Mapped[bool] = mapped_column(default=False)
+    nonce: Mapped[str | None] = mapped_column(Text)  # this and the next: for ID tokens
+    auth_time: Mapped[int | None] = mapped_column(BigInteger)
     used: Mapped[bool] = mapped_column(default=False)
     expires_at: Mapped[int] = mapped_column(BigInteger, index=True)
 
@@ -203,23 +208,37 @@ def end_withdrawn(withdrawal: Withdrawal) -> None:
             end(Authorization.id == row.id)
 
 
-def prepare(app: Flask) -> None:
-    """Migrates the tables and makes the secret key, by one worker at a time: the lock on a file is SQLite's own."""
+@contextmanager
+def one_at_a_time(app: Flask) -> Iterator[Path]:
+    """One worker at a time is in the instance folder: the lock on a file is SQLite's own."""
     folder = Path(app.instance_path)
     folder.mkdir(parents=True, exist_ok=True)
-    with app.app_context(), closing(sqlite3.connect(folder / "start.lock", timeout=60)) as lock:
+    with closing(sqlite3.connect(folder / "start.lock", timeout=60)) as lock:
+        lock.execute("BEGIN EXCLUSIVE")
+        yield folder
+
+
+def kept_secret(app: Flask, name: str, make: Callable[[], str]) -> str:
+    """A secret of the instance folder, which is made once."""
+    with one_at_a_time(app) as folder:
+        secret = folder / name
+        if not secret.exists():
+            secret.touch(mode=0o600)
+            secret.write_text(make())
+        return secret.read_text()
+
+
+def prepare(app: Flask) -> None:
+    """Migrates the tables and makes the secret key."""
+    with app.app_context(), one_at_a_time(app):
         if db.engine.dialect.name == "sqlite":
             event.listen(db.engine, "connect", tune_sqlite)
-        lock.execute("BEGIN EXCLUSIVE")
         upgrade()
-        if not app.config["SECRET_KEY"]:
-            key = folder / "secret_key"
-            if not key.exists():
-                key.touch(mode=0o600)
-                key.write_text(secrets.token_hex(32))
-            app.config["SECRET_KEY"] = key.read_text()
         if not isinstance(db.engine.pool, StaticPool):
             db.engine.dispose()  # gunicorn --preload forks from here: workers share no connection
+    app.config["SECRET_KEY"] = app.config["SECRET_KEY"] or kept_secret(
+        app, "secret_key", partial(secrets.token_hex, 32)
+    )
 
 
 def tune_sqlite(connection: sqlite3.Connection, _: object) -> None:

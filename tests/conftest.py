@@ -93,7 +93,14 @@ def register(http: FlaskClient) -> Register:
 @pytest.fixture(scope="session")
 def quickstart_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The issuer of a quickstart that all tests share."""
-    with servers.quickstart(tmp_path_factory.mktemp("quickstart")) as issuer:
+    with servers.example("quickstart", tmp_path_factory.mktemp("quickstart")) as issuer:
+        yield issuer
+
+
+@pytest.fixture(scope="session")
+def openid_provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The issuer of an OpenID Provider that all tests share."""
+    with servers.example("openid_provider", tmp_path_factory.mktemp("openid_provider")) as issuer:
         yield issuer
 
 
@@ -101,7 +108,8 @@ def quickstart_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
 def start_quickstart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartQuickstart]:
     """start_quickstart(FLASK_DYNREG_ACCESS="[]") gives the issuer of a quickstart with settings of its own."""
     with ExitStack() as stack:
-        yield lambda **env: stack.enter_context(servers.quickstart(tmp_path_factory.mktemp("quickstart"), **env))
+        folder = tmp_path_factory.mktemp
+        yield lambda **env: stack.enter_context(servers.example("quickstart", folder("quickstart"), **env))
 
 
 # ---- Fresh databases

@@ -78,11 +78,11 @@ def last_lines(log: Path) -> str:
 
 
 @contextmanager
-def quickstart(folder: Path, **env: str) -> Iterator[str]:
-    """The authorization server of examples/ as in production: gunicorn, several workers. Gives the issuer."""
+def example(name: str, folder: Path, **env: str) -> Iterator[str]:
+    """An authorization server of examples/ as in production: gunicorn, several workers. Gives the issuer."""
     with reserved_port() as port:
         command = [sys.executable, "-m", "gunicorn", f"--bind=127.0.0.1:{port}", "--no-control-socket"]
-        command += ["--worker-class=gthread", "--workers=2", "--threads=4", "examples.quickstart:create_app()"]
+        command += ["--worker-class=gthread", "--workers=2", "--threads=4", f"examples.{name}:create_app()"]
         settings = {
             "FLASK_INSTANCE_PATH": str(folder),
             "FLASK_DYNREG_SERVER_METADATA__issuer": f"http://127.0.0.1:{port}",

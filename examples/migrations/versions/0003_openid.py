@@ -1,0 +1,25 @@
+"""What an ID token says of the sign-in that an authorization came of.
+
+Revision ID: 0003
+Revises: 0002
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    with op.batch_alter_table("quickstart_authorization") as batch:
+        batch.add_column(sa.Column("nonce", sa.Text(), nullable=True))
+        batch.add_column(sa.Column("auth_time", sa.BigInteger(), nullable=True))
+
+
+def downgrade() -> None:
+    with op.batch_alter_table("quickstart_authorization") as batch:
+        batch.drop_column("auth_time")
+        batch.drop_column("nonce")
