@@ -65,7 +65,6 @@ NOT_SUPPORTED = {
     "registration": RegistrationNotSupportedError,
 }
 
-server = AuthorizationServer(dynreg)
 oauth = Blueprint("oauth", __name__, url_prefix="/oauth2")  # in place of the quickstart's, whose templates link to it
 openid = Blueprint("openid", __name__, url_prefix="/oauth2")
 
@@ -216,6 +215,20 @@ class EndSessionEndpoint(rpinitiated.EndSessionEndpoint):
         session.clear()
 
 
+def allowed_scope(client: Any, scope: str) -> str:
+    """What is not understood is ignored (Core section 3.1.2.1). Relying parties register no scope: they may ask for any."""
+    allowed = client.scope.split() or SCOPES
+    return " ".join(name for name in dict.fromkeys(scope.split()) if name in allowed)
+
+
+class OpenIDServer(AuthorizationServer):
+    def create_bearer_token_generator(self, config: Any) -> Any:
+        generator = super().create_bearer_token_generator(config)
+        generator.get_allowed_scope = allowed_scope  # type: ignore[method-assign]
+        return generator
+
+
+server = OpenIDServer(dynreg)
 protector = ResourceProtector()
 protector.register_token_validator(AccessTokenValidator())
 server.register_grant(OpenIDCodeGrant, [OpenIDCode()])
@@ -294,7 +307,7 @@ def authorization_parameters(client: Any) -> tuple[str, str]:
     quickstart.check_authorization_request(client)
     if "none" in prompts():
         raise InvalidRequestError("prompt must be none alone, or without none.")
-    scope = client.get_allowed_scope(asked.get("scope"))  # section 3.1.2.1: one that is not understood is ignored
+    scope = allowed_scope(client, asked.get("scope", ""))
     if not scope:
         raise InvalidScopeError()
     return scope, resources(asked)
@@ -347,7 +360,6 @@ def add_headers(response: Response) -> Response:
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     defaults = {
         "SCOPES": SCOPES,
-        "DYNREG_DEFAULT_SCOPES": list(SCOPES),  # relying parties register none, and ask for some of these
         "DYNREG_APPLICATION_TYPE": "lenient",
         "DYNREG_OPENID_DISCOVERY": True,
     }

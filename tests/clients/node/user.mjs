@@ -20,7 +20,7 @@ export class User {
     let url = new URL(authorizationUrl);
     let response = await this.#send(url);
     for (let pages = 0; pages < 10; pages += 1) {
-      if (response.status === 303) {
+      if ([302, 303].includes(response.status)) {
         url = new URL(response.headers.get("location"), url);
         if (url.origin !== server) return url;
         response = await this.#send(url);
