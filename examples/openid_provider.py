@@ -186,6 +186,15 @@ class AccessTokenValidator(BearerTokenValidator):
         return Access(EndUser(token.authorization.subject, client), token.scope)
 
 
+class Protector(ResourceProtector):
+    def parse_request_authorization(self, _: Any) -> Any:
+        """Core section 5.3.1 allows the token in a form as well (RFC 6750 section 2.2)."""
+        posted = request.form.get("access_token")
+        if posted and "Authorization" not in request.headers:
+            return self.get_token_validator("bearer"), posted  # type: ignore[no-untyped-call]
+        return super().parse_request_authorization(_)  # type: ignore[no-untyped-call]
+
+
 class UserInfoEndpoint(core.UserInfoEndpoint):
     """Plain JSON, or signed for a client that registered userinfo_signed_response_alg."""
 
@@ -229,7 +238,7 @@ class OpenIDServer(AuthorizationServer):
 
 
 server = OpenIDServer(dynreg)
-protector = ResourceProtector()
+protector = Protector()
 protector.register_token_validator(AccessTokenValidator())
 server.register_grant(OpenIDCodeGrant, [OpenIDCode()])
 server.register_grant(RefreshTokenGrant)

@@ -6,8 +6,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
-from cryptojwt.key_jar import init_key_jar
-from idpyoidc.client.rp_handler import RPHandler
+from cryptojwt.key_jar import init_key_jar  # type: ignore[import-untyped]
+from idpyoidc.client.rp_handler import RPHandler  # type: ignore[import-untyped]
 from oic.oic import Client
 from oic.oic.message import AccessTokenResponse, AuthorizationResponse
 from oic.utils.authn.client import CLIENT_AUTHN_METHOD
@@ -50,13 +50,13 @@ def test_idpyoidc(openid_provider: str, algorithm: str) -> None:
     assert registered["id_token_signed_response_alg"] == algorithm
     assert outcome["id_token"].jws_header["alg"] == algorithm
     assert outcome["id_token"]["aud"] == [registered["client_id"]]
-    assert outcome["userinfo"].to_dict() == {"sub": "alice", **USERINFO}
+    assert outcome["userinfo"].to_dict().items() >= {"sub": "alice", **USERINFO}.items()
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("subject_type", ["public", "pairwise"])
 def test_oic(openid_provider: str, algorithm: str, subject_type: str) -> None:
-    client = Client(client_authn_method=CLIENT_AUTHN_METHOD)
+    client: Any = Client(client_authn_method=CLIENT_AUTHN_METHOD)
     provider = client.provider_config(openid_provider)
     client.redirect_uris = [REDIRECT_URI]
     choices = {"id_token_signed_response_alg": algorithm, "userinfo_signed_response_alg": algorithm}
@@ -89,16 +89,16 @@ def test_oic(openid_provider: str, algorithm: str, subject_type: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "metadata",
+    ("method", "metadata"),
     [
-        {},
-        {"id_token_signed_response_alg": "ES256", "token_endpoint_auth_method": "none", "subject_type": "pairwise"},
-        {"userinfo_signed_response_alg": "ES256", "token_endpoint_auth_method": "client_secret_post"},
+        ("client_secret_basic", {}),
+        ("client_secret_post", {"userinfo_signed_response_alg": "ES256"}),
+        ("none", {"id_token_signed_response_alg": "ES256", "subject_type": "pairwise"}),
     ],
 )
-def test_openid_client(openid_provider: str, run_script: RunScript, metadata: dict[str, Any]) -> None:
-    seen = run_script("openid_connect.mjs", openid_provider, json.dumps(metadata))
-    assert seen["registered"].items() >= metadata.items()
+def test_openid_client(openid_provider: str, run_script: RunScript, method: str, metadata: dict[str, Any]) -> None:
+    seen = run_script("openid_connect.mjs", openid_provider, method, json.dumps(metadata))
+    assert seen["registered"].items() >= {"token_endpoint_auth_method": method, **metadata}.items()
     assert seen["header"]["alg"] == metadata.get("id_token_signed_response_alg", "RS256")
     assert seen["claims"]["aud"] == seen["registered"]["client_id"]
     assert (seen["claims"]["sub"] == "alice") == ("subject_type" not in metadata)

@@ -1,13 +1,18 @@
-/** node openid_connect.mjs ISSUER METADATA: a relying party of openid-client 6, registered with the metadata (JSON). */
+/** node openid_connect.mjs ISSUER METHOD METADATA: a relying party of openid-client 6, registered with the metadata (JSON). */
 import { User } from "./user.mjs";
 
 import assert from "node:assert/strict";
 import * as client from "openid-client";
 
-const [issuer, metadata] = process.argv.slice(2);
+const [issuer, method, metadata] = process.argv.slice(2);
 const REDIRECT_URI = "https://rp.example/callback";
 const SIGNED_OUT = "https://rp.example/signed-out";
 
+const authentication = {
+  none: client.None,
+  client_secret_basic: client.ClientSecretBasic,
+  client_secret_post: client.ClientSecretPost,
+}[method]();
 const config = await client.dynamicClientRegistration(
   new URL(issuer),
   {
@@ -15,9 +20,10 @@ const config = await client.dynamicClientRegistration(
     redirect_uris: [REDIRECT_URI],
     post_logout_redirect_uris: [SIGNED_OUT],
     grant_types: ["authorization_code", "refresh_token"],
+    token_endpoint_auth_method: method,
     ...JSON.parse(metadata),
   },
-  undefined,
+  authentication,
   { execute: [client.allowInsecureRequests, client.enableNonRepudiationChecks] }, // signatures are checked, too
 );
 
