@@ -17,7 +17,6 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
 from authlib.integrations.flask_oauth2 import ResourceProtector
@@ -104,12 +103,10 @@ class EndUser:
     @property
     def sub(self) -> str:
         """OpenID Connect Core section 8: pairwise, it tells clients of different sectors nothing of each other."""
-        metadata = self.client.client_metadata
-        if metadata.get("subject_type") != "pairwise":
+        if self.client.client_metadata["subject_type"] == "public":
             return self.name
-        sector = urlsplit(metadata.get("sector_identifier_uri") or self.client.redirect_uris[0]).hostname
-        salt = current_app.config["PAIRWISE_SALT"]
-        return hmac.new(salt.encode(), f"{sector}\n{self.name}".encode(), hashlib.sha256).hexdigest()
+        salt, sector = current_app.config["PAIRWISE_SALT"], self.client.sector_identifier
+        return hmac.new(salt.encode(), f"{sector} {self.name}".encode(), hashlib.sha256).hexdigest()
 
 
 def signing_keys() -> KeySet:
@@ -139,7 +136,7 @@ class OpenIDCode(core.OpenIDCode):
         return signing_keys()
 
     def get_client_algorithm(self, client: Any) -> str:
-        return str(client.client_metadata.get("id_token_signed_response_alg", "RS256"))
+        return str(client.client_metadata["id_token_signed_response_alg"])
 
     def get_client_claims(self, client: Any) -> dict[str, Any]:
         return {"iss": dynreg.server_metadata()["issuer"], "aud": client.client_id}
