@@ -58,6 +58,7 @@ CLAIMS = {
 }
 ALGORITHMS = ["RS256", "ES256"]
 ACR = "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport"  # the only way to sign in here
+SECONDS = re.compile(r"\d{1,10}", re.ASCII)
 NOT_SUPPORTED = {
     "request": RequestNotSupportedError,
     "request_uri": RequestURINotSupportedError,
@@ -266,6 +267,8 @@ def authorize() -> ResponseReturnValue:
         return redirect(quickstart.response_uri(redirect_uri, **dict(error.get_body())), 303)
     if due:
         return quickstart.sign_in(auth_time=store.now(), signed_in_for=this_request())
+    if request.method == "POST":
+        session.pop("signed_in_for", None)
     facts = {"nonce": request.args.get("nonce"), "auth_time": session["auth_time"]}
     return quickstart.decide(client, redirect_uri, authorization_parameters, **facts)
 
@@ -284,10 +287,10 @@ def this_request() -> str:
 
 
 def sign_in_is_due(client: Any) -> bool:
-    """Nobody is signed in, or not recently enough. Who signed in for this very request need not do so again."""
+    """Nobody is signed in, or not recently enough. Who signed in for this very request need not do so before its end."""
     if session.get("user") not in store.USERS:
         return True
-    if session["signed_in_for"] == this_request():
+    if session.get("signed_in_for") == this_request():
         return False
     oldest = max_age(client)
     too_old = oldest is not None and store.now() - session["auth_time"] > oldest
@@ -296,12 +299,8 @@ def sign_in_is_due(client: Any) -> bool:
 
 def max_age(client: Any) -> int | None:
     """How long ago the user may have signed in, in seconds."""
-    asked = request.args.get("max_age")
-    if not asked:
-        return client.client_metadata.get("default_max_age")  # type: ignore[no-any-return]
-    if not re.fullmatch(r"\d{1,10}", asked, re.ASCII):
-        raise InvalidRequestError("max_age must be a number of seconds.")
-    return int(asked)
+    asked = request.args.get("max_age", "")
+    return int(asked) if SECONDS.fullmatch(asked) else client.client_metadata.get("default_max_age")
 
 
 def authorization_parameters(client: Any) -> tuple[str, str]:
@@ -313,6 +312,8 @@ def authorization_parameters(client: Any) -> tuple[str, str]:
     quickstart.check_authorization_request(client)
     if "none" in prompts():
         raise InvalidRequestError("prompt must be none alone, or without none.")
+    if asked.get("max_age") and not SECONDS.fullmatch(asked["max_age"]):
+        raise InvalidRequestError("max_age must be a number of seconds.")
     scope = allowed_scope(client, asked.get("scope", ""))
     if not scope:
         raise InvalidScopeError()
