@@ -32,7 +32,6 @@ from flask import Blueprint, Config, Flask, Response, current_app, redirect, ren
 from flask.typing import ResponseReturnValue
 from flask_migrate import Migrate
 from sqlalchemy.exc import DBAPIError
-from werkzeug.datastructures import MultiDict
 
 from examples import quickstart_store as store
 from examples.quickstart_server import (
@@ -116,14 +115,18 @@ def check_authorization_request(client: Any) -> None:
         raise OAuth2Error("response_type must be code.", error=error)
     if not client.check_response_type("code") or not client.check_grant_type("authorization_code"):
         raise UnauthorizedClientError("The client did not register for authorization codes.")
-    challenge = re.fullmatch(r"[\w-]{43}", asked.get("code_challenge", ""), re.ASCII)
-    if not challenge or asked.get("code_challenge_method") != "S256":
+
+
+def check_code_challenge() -> None:
+    challenge = re.fullmatch(r"[\w-]{43}", request.args.get("code_challenge", ""), re.ASCII)
+    if not challenge or request.args.get("code_challenge_method") != "S256":
         raise InvalidRequestError("PKCE is required: a code_challenge, and code_challenge_method=S256.")
 
 
 def authorization_parameters(client: Any) -> tuple[str, str]:
     """The scope and the resources of an authorization request that is in order."""
     check_authorization_request(client)
+    check_code_challenge()
     return allowed_scope(client, request.args.get("scope")), resources(request.args)
 
 
@@ -157,7 +160,7 @@ def decide(
             return consent_page(client, redirect_uri, scope, resource)
         if request.form.get("decision") == "sign_out":
             session.clear()
-            return redirect(same_page(request.args), 303)
+            return redirect(same_page(), 303)
         if request.form.get("decision") != "allow":
             raise AccessDeniedError()
     except OAuth2Error as error:
@@ -171,7 +174,7 @@ def decide(
         subject=session["user"],
         scope=scope,
         resource=resource,
-        code_challenge=request.args["code_challenge"],
+        code_challenge=request.args.get("code_challenge"),
         redirect_uri=redirect_uri,
         redirect_uri_sent=bool(request.args.get("redirect_uri")),
         **kept,
@@ -185,7 +188,7 @@ def sign_in(**remembered: Any) -> ResponseReturnValue:
     if is_own_form() and name in USERS and secrets.compare_digest(password.encode(), USERS[name].encode()):
         session.clear()
         session.update(remembered, user=name)
-        return redirect(same_page(request.args), 303)
+        return redirect(same_page(), 303)
     failed = request.method == "POST"
     page = render_template("quickstart/sign_in.html", csrf_token=csrf_token(), failed=failed)
     return page, 403 if failed else 200
@@ -229,8 +232,12 @@ def is_own_form() -> bool:
     return bool(expected) and secrets.compare_digest(sent.encode(), expected.encode())
 
 
-def same_page(parameters: MultiDict[str, str]) -> str:
-    return f"{request.script_root}{request.path}?{urlencode(list(parameters.items(multi=True)))}"
+def same_page() -> str:
+    return page_with(request.query_string.decode(errors="replace"))
+
+
+def page_with(query: str) -> str:
+    return f"{request.script_root}{request.path}?{query}"
 
 
 @oauth.get("/link")

@@ -48,14 +48,18 @@ class AuthorizationCodeGrant(grants.AuthorizationCodeGrant):
 
     def validate_token_request(self) -> None:
         super().validate_token_request()
-        authorization, verifier = self.request.authorization_code, request.form.get("code_verifier", "")
-        fits = re.fullmatch(r"[\w.~-]{43,128}", verifier, re.ASCII)
-        if not fits or create_s256_code_challenge(verifier) != authorization.code_challenge:  # type: ignore[no-untyped-call]
-            raise InvalidGrantError("code_verifier does not match the code_challenge.")
+        authorization = self.request.authorization_code
+        self.check_code_verifier(authorization)
         if not self.request.client.check_redirect_uri(authorization.redirect_uri):
             raise InvalidGrantError("The client has given this redirect URI up.")
         self.request.resource = resources(request.form, authorization.resource)
         store.use_once(authorization)
+
+    def check_code_verifier(self, authorization: store.Authorization) -> None:
+        verifier = request.form.get("code_verifier", "")
+        fits = re.fullmatch(r"[\w.~-]{43,128}", verifier, re.ASCII)
+        if not fits or create_s256_code_challenge(verifier) != authorization.code_challenge:  # type: ignore[no-untyped-call]
+            raise InvalidGrantError("code_verifier does not match the code_challenge.")
 
     def authenticate_user(self, authorization_code: store.Authorization) -> str | None:
         return authorization_code.subject if authorization_code.subject in USERS else None

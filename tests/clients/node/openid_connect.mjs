@@ -8,10 +8,15 @@ const [issuer, method, metadata] = process.argv.slice(2);
 const REDIRECT_URI = "https://rp.example/callback";
 const SIGNED_OUT = "https://rp.example/signed-out";
 
+const isSigned = method === "private_key_jwt"; // then its authorization requests are, too
+const keys = isSigned && (await client.randomDPoPKeyPair("ES256"));
+const jwk = keys && { ...(await crypto.subtle.exportKey("jwk", keys.publicKey)), kid: "first", alg: "ES256" };
+const key = keys && { key: keys.privateKey, kid: "first" };
 const authentication = {
   none: client.None,
   client_secret_basic: client.ClientSecretBasic,
   client_secret_post: client.ClientSecretPost,
+  private_key_jwt: () => client.PrivateKeyJwt(key),
 }[method]();
 const config = await client.dynamicClientRegistration(
   new URL(issuer),
@@ -21,11 +26,17 @@ const config = await client.dynamicClientRegistration(
     post_logout_redirect_uris: [SIGNED_OUT],
     grant_types: ["authorization_code", "refresh_token"],
     token_endpoint_auth_method: method,
+    ...(isSigned && { jwks: { keys: [jwk] }, require_signed_request_object: true }),
     ...JSON.parse(metadata),
   },
   authentication,
   { execute: [client.allowInsecureRequests, client.enableNonRepudiationChecks] }, // signatures are checked, too
 );
+
+const authorizationUrl = (parameters) =>
+  isSigned
+    ? client.buildAuthorizationUrlWithJAR(config, parameters, key)
+    : client.buildAuthorizationUrl(config, parameters);
 
 const user = new User();
 const pkceCodeVerifier = client.randomPKCECodeVerifier();
@@ -39,7 +50,7 @@ const parameters = {
   code_challenge: await client.calculatePKCECodeChallenge(pkceCodeVerifier),
   code_challenge_method: "S256",
 };
-const location = await user.answer(client.buildAuthorizationUrl(config, parameters));
+const location = await user.answer(await authorizationUrl(parameters));
 const checks = { pkceCodeVerifier, expectedState, expectedNonce, maxAge: 300, idTokenExpected: true };
 await assert.rejects(client.authorizationCodeGrant(config, location, { ...checks, expectedState: "another" }));
 const tokens = await client.authorizationCodeGrant(config, location, checks);
@@ -50,7 +61,7 @@ assert.notEqual(refreshed.refresh_token, tokens.refresh_token);
 
 // Silently: nobody is signed in at a browser that was not here, and consent is asked for each time.
 for (const [visitor, error] of [[new User(), "login_required"], [user, "consent_required"]]) {
-  const silent = await visitor.answer(client.buildAuthorizationUrl(config, { ...parameters, prompt: "none" }));
+  const silent = await visitor.answer(await authorizationUrl({ ...parameters, prompt: "none" }));
   await assert.rejects(client.authorizationCodeGrant(config, silent, checks), { error });
 }
 

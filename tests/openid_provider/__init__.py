@@ -1,0 +1,1 @@
+"""The OpenID Provider of examples/, in this process."""
