@@ -89,9 +89,8 @@ def authorize() -> ResponseReturnValue:
     take_signed_parameters()
     client, redirect_uri = quickstart.known_client()
     due = sign_in_is_due(client)
-    if prompts() == {
-        "none"
-    }:  # Core section 3.1.2.1: no page is shown. Consent is asked for each time, so it is missing.
+    if prompts() == {"none"}:
+        # Core section 3.1.2.1: no page is shown, the client is told at once. Consent is asked for each time, so it is missing.
         error = LoginRequiredError() if due else ConsentRequiredError()
         return redirect(quickstart.response_uri(redirect_uri, **dict(error.get_body())), 303)
     if due:
@@ -115,9 +114,12 @@ def take_signed_parameters() -> None:
     """From here on the parameters are those that the client signed. What is wrong with them is said once it is known to whom."""
     try:
         refuse_repeated(request.args)
-        request.args = ImmutableMultiDict(signed_parameters(request.args.to_dict()))
+        signed = signed_parameters(request.args.to_dict())
     except OAuth2Error as error:
         g.refusal = error
+    else:
+        if "request" in request.args:
+            request.args = ImmutableMultiDict(signed)
 
 
 def prompts() -> set[str]:
@@ -160,6 +162,8 @@ def authorization_parameters(client: Any) -> tuple[str, str]:
         raise InvalidRequestError("prompt must be none alone, or without none.")
     if asked.get("max_age") and not SECONDS.fullmatch(asked["max_age"]):
         raise InvalidRequestError("max_age must be a number of seconds.")
+    if not asked.get("nonce", "").isprintable():
+        raise InvalidRequestError("nonce must have no control characters.")
     scope = allowed_scope(client, asked.get("scope", ""))
     if not scope:
         raise InvalidScopeError()

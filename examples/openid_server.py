@@ -13,7 +13,7 @@ from authlib.oauth2.rfc6750 import BearerTokenValidator
 from authlib.oidc import core, rpinitiated
 from authlib.oidc.core.errors import InvalidRequestObjectError
 from flask import current_app, request, session
-from joserfc import jws
+from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet, RSAKey
 
@@ -50,7 +50,7 @@ class EndUser:
     @property
     def sub(self) -> str:
         """OpenID Connect Core section 8: pairwise, it tells clients of different sectors nothing of each other."""
-        if self.client.client_metadata["subject_type"] == "public":
+        if self.client.client_metadata.get("subject_type") != "pairwise":
             return self.name
         salt, sector = current_app.config["PAIRWISE_SALT"], self.client.sector_identifier
         return hmac.new(salt.encode(), f"{sector} {self.name}".encode(), hashlib.sha256).hexdigest()
@@ -85,7 +85,7 @@ class OpenIDCode(core.OpenIDCode):
         return signing_keys()
 
     def get_client_algorithm(self, client: Any) -> str:
-        return str(client.client_metadata["id_token_signed_response_alg"])
+        return str(client.client_metadata.get("id_token_signed_response_alg", "RS256"))
 
     def get_client_claims(self, client: Any) -> dict[str, Any]:
         return {"iss": dynreg.server_metadata()["issuer"], "aud": client.client_id}
@@ -176,6 +176,9 @@ class RequestObject(rfc9101.JWTAuthenticationRequest):
     def __init__(self, kid: str | None) -> None:
         super().__init__(support_request_uri=False)
         self.kid = kid
+        self.claims_validator = jwt.JWTClaimsRegistry(
+            leeway=30, client_id={"essential": True}, aud={"value": dynreg.server_metadata()["issuer"]}
+        )
 
     def resolve_client_public_key(self, client: Any) -> KeySet:
         keys: KeySet = client.key_set(self.kid)
@@ -192,18 +195,27 @@ class RequestObject(rfc9101.JWTAuthenticationRequest):
         return bool(client.client_metadata.get("require_signed_request_object"))
 
 
-def signed_parameters(sent: dict[str, str]) -> dict[str, str]:
+def signed_parameters(sent: dict[str, str]) -> dict[str, list[str]]:
     """Those of the request object if there is one, and no others (RFC 9101 section 6.3). Raises an OAuth2Error."""
     asked = TokenRequest(dynreg.server_metadata()["issuer"])
     asked.payload = BasicOAuth2Payload(sent)
     try:
         kid = jws.extract_compact(sent["request"].encode()).headers().get("kid") if "request" in sent else None
         RequestObject(kid).parse_authorization_request(server, asked)
+        return {name: texts(value) for name, value in asked.payload.data.items()}
     except (OAuth2Error, JoseError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         if isinstance(error, OAuth2Error) and ("request" not in sent or error.status_code == 503):
             raise
         raise InvalidRequestObjectError("request must be a JWT that is signed as the client registered.") from error
-    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in asked.payload.data.items()}
+
+
+def texts(value: Any) -> list[str]:
+    """A JSON value as a query would have it. Raises ValueError for half of a surrogate pair, which no query can have."""
+    values = [
+        item if isinstance(item, str) else json.dumps(item) for item in (value if isinstance(value, list) else [value])
+    ]
+    "".join(values).encode()
+    return values
 
 
 def allowed_scope(client: Any, scope: str) -> str:

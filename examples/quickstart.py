@@ -60,7 +60,7 @@ SCOPES = {
 }
 GRANT_TYPES = ["authorization_code", "refresh_token", "client_credentials"]
 LINKS = {"client_uri": "home page", "tos_uri": "terms of service", "policy_uri": "privacy policy"}
-PAGES = ("oauth.authorize", "oauth.link", "oauth.sign_out")
+PAGES = ("oauth.authorize", "oauth.link", "oauth.sign_out")  # the last is the OpenID Provider's
 
 dynreg = DynamicRegistration(store.db)
 dynreg.on_withdrawal(store.end_withdrawn)

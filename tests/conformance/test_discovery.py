@@ -177,7 +177,7 @@ def test_lists_whose_default_would_mislead_are_written_out(make_app: MakeApp, le
         assert (answer.status_code == 201) == (method in document["token_endpoint_auth_methods_supported"])
 
 
-@requirement("RFC8414-5-01", "OIDCDISC-3-01", "MCP2025-11-25-Authorization_Code_Protection-01")
+@requirement("RFC8414-5-01", "OIDCDISC-3-01", "OIDCDISC-4-01", "MCP2025-11-25-Authorization_Code_Protection-01")
 def test_the_openid_addresses_are_there_on_request(make_app: MakeApp) -> None:
     metadata = with_issuer("https://h.example/t")
     paths = ("/.well-known/openid-configuration/t", "/t/.well-known/openid-configuration")

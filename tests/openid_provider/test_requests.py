@@ -1,9 +1,10 @@
 """What a relying party asks for: a recent login, no page, by a link, a form or a signed object."""
 
+import json
 from typing import Any
 
 import pytest
-from joserfc import jwt
+from joserfc import jws
 from joserfc.jwk import ECKey, RSAKey
 
 from tests.conformance.exchange import CONFIDENTIAL, PUBLIC, REDIRECT_URI, Client, post, refused
@@ -51,6 +52,11 @@ def test_a_max_age_that_is_no_number_of_seconds_is_refused(visitor: Visitor) -> 
     for wrong in ("-1", "1.5", "x", "\u0661", "9" * 5000):
         answer = answered(visitor.consent_page(client, scope="openid", max_age=wrong))
         assert answer["error_description"] == "max_age must be a number of seconds."
+
+
+def test_a_nonce_that_no_store_would_take_is_refused(visitor: Visitor) -> None:
+    answer = answered(visitor.consent_page(visitor.register(), scope="openid", nonce="a\0nonce"))
+    assert answer["error_description"] == "nonce must have no control characters."
 
 
 def test_a_silent_request_shows_no_page(visitor: Visitor) -> None:
@@ -130,7 +136,8 @@ def request_object(client: Client, algorithm: str, **changes: Any) -> str:
         "code_challenge": CHALLENGE,
         "code_challenge_method": "S256",
     }
-    return jwt.encode({"alg": algorithm, "kid": algorithm}, parameters | changes, KEYS[algorithm])
+    payload = json.dumps(parameters | changes)
+    return jws.serialize_compact({"alg": algorithm, "kid": algorithm}, payload, KEYS[algorithm])
 
 
 @requirement("OIDCREG-2-25", "OIDCREG-2-26")
@@ -146,18 +153,23 @@ def test_a_request_object_is_signed_as_the_client_registered(visitor: Visitor, r
     unsigned = f"eyJhbGciOiJub25lIn0.{body}."
     expired = request_object(client, registered, exp=1)
     elsewhere = request_object(visitor.register(**WITH_KEYS), registered)
-    for wrong in (other, unsigned, expired, elsewhere, f"{head}.{body}.{signature[::-1]}", "x", "..", "[].[].", ""):
+    misled = request_object(client, registered, aud="https://other.example")
+    broken = request_object(client, registered, state="\ud800")
+    forged = f"{head}.{body}.{signature[::-1]}"
+    for wrong in (other, unsigned, expired, elsewhere, misled, broken, forged, "x", "..", "[].[].", ""):
         answer = answered(visitor.consent_page(client, request=wrong))
         assert (answer["error"], answer["state"]) == ("invalid_request_object", "a state")
 
 
 def test_what_the_client_signed_holds_through_sign_in_and_consent(visitor: Visitor) -> None:
     client = visitor.register(**WITH_KEYS)
-    signed = request_object(client, "ES256", nonce="a signed nonce", prompt="login")
+    places = ["https://one.example/api", "https://two.example/api"]
+    signed = request_object(client, "ES256", nonce="a signed nonce", prompt="login", resource=places)
     bare = dict.fromkeys(["redirect_uri", "code_challenge", "code_challenge_method", "state"])
     issued = tokens(visitor, client, **bare, request=signed, scope="openid email", nonce="another nonce")
     assert issued["scope"] == "openid"
     assert verified(visitor, issued["id_token"])["nonce"] == "a signed nonce"
+    assert all(place in visitor.page.text for place in places)
 
 
 def test_a_client_may_insist_on_request_objects(visitor: Visitor) -> None:
