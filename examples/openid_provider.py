@@ -22,7 +22,7 @@ from authlib.oidc.core.errors import ConsentRequiredError, LoginRequiredError, R
 from flask import Blueprint, Flask, Response, g, redirect, render_template, request, session
 from flask.typing import ResponseReturnValue
 from joserfc.jwk import KeySet
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, TimeoutError
 from werkzeug.datastructures import ImmutableMultiDict
 
 from examples import quickstart
@@ -78,8 +78,10 @@ oauth.add_url_rule("/link", view_func=quickstart.link)
 oauth.add_url_rule("/revoke", view_func=quickstart.revoke, methods=["POST"])
 oauth.register_error_handler(OAuth2Error, quickstart.answer_error)
 oauth.register_error_handler(DBAPIError, quickstart.answer_later)
+oauth.register_error_handler(TimeoutError, quickstart.answer_later)
 oauth.after_request(quickstart.add_headers)
 openid.register_error_handler(DBAPIError, quickstart.answer_later)
+openid.register_error_handler(TimeoutError, quickstart.answer_later)
 
 
 @oauth.route("/authorize", methods=["GET", "POST"])

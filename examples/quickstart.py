@@ -31,7 +31,8 @@ from authlib.oauth2.rfc6749 import (
 from flask import Blueprint, Config, Flask, Response, current_app, redirect, render_template, request, session
 from flask.typing import ResponseReturnValue
 from flask_migrate import Migrate
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, TimeoutError
+from werkzeug.exceptions import MethodNotAllowed
 
 from examples import quickstart_store as store
 from examples.quickstart_server import (
@@ -156,12 +157,13 @@ def decide(
         raise InvalidRequestError("The form did not come from this server. Are cookies allowed?")
     try:
         scope, resource = parameters(client)
-        if request.method != "POST":
+        decision, has_changed = request.form.get("decision"), request.form.get("version") != str(client.version)
+        if request.method != "POST" or (decision == "allow" and has_changed):
             return consent_page(client, redirect_uri, scope, resource)
-        if request.form.get("decision") == "sign_out":
+        if decision == "sign_out":
             session.clear()
             return redirect(same_page(), 303)
-        if request.form.get("decision") != "allow":
+        if decision != "allow":
             raise AccessDeniedError()
     except OAuth2Error as error:
         address, name = response_uri(redirect_uri, **dict(error.get_body())), destination(redirect_uri)
@@ -169,6 +171,7 @@ def decide(
             return redirect(address, 303)
         # RFC 9700 section 4.11.2: whoever registers could have this server send people anywhere, unasked.
         return render_template("quickstart/return.html", address=address, name=name), 400
+    store.hold(client)  # as the page showed it
     code = store.new_code(
         client_id=client.client_id,
         subject=session["user"],
@@ -312,8 +315,9 @@ def answer_error(error: OAuth2Error) -> ResponseReturnValue:
     return response
 
 
+@oauth.errorhandler(TimeoutError)
 @oauth.errorhandler(DBAPIError)
-def answer_later(_: DBAPIError) -> ResponseReturnValue:
+def answer_later(_: Exception) -> ResponseReturnValue:
     store.db.session.rollback()
     return answer_error(TemporarilyUnavailableError())
 
@@ -334,7 +338,8 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app = new_app("quickstart", config or {}, server_metadata, SCOPES=SCOPES, DYNREG_DEFAULT_SCOPES=["mcp:read"])
     start(app, server, oauth)
     if served_port() and not os.environ.get("WERKZEUG_RUN_MAIN"):
-        say_what_to_try(app.config)
+        with app.app_context():
+            say_what_to_try(app.config)
     return app
 
 
@@ -356,9 +361,11 @@ def new_app(
     )
     app.config.from_prefixed_env()
     app.config.from_mapping(config)
-    metadata = app.config["DYNREG_SERVER_METADATA"]
+    stated = app.config["DYNREG_SERVER_METADATA"]
+    metadata = stated if isinstance(stated, dict) else {}
     issuer = metadata.get("issuer", f"http://127.0.0.1:{served_port() or app.config.get('RUN_PORT', 5000)}")
-    app.config["DYNREG_SERVER_METADATA"] = metadata_of(issuer) | metadata
+    if metadata is stated:  # what is wrong is told by dynreg
+        app.config["DYNREG_SERVER_METADATA"] = metadata_of(issuer) | metadata
     app.config["SESSION_COOKIE_SECURE"] |= issuer.startswith("https:")
     app.config["APPLICATION_ROOT"] = urlsplit(issuer).path or "/"
     return app
@@ -376,17 +383,29 @@ def start(app: Flask, server: AuthorizationServer, blueprint: Blueprint) -> None
     dynreg.init_app(app)
     server.init_app(app, query_client=dynreg.query_client, save_token=store.save_token)
     app.register_blueprint(blueprint)
+    app.register_error_handler(MethodNotAllowed, refuse_method)
     store.prepare(app)
 
 
+def refuse_method(error: MethodNotAllowed) -> ResponseReturnValue:
+    """No blueprint sees it, as it is raised before one is found."""
+    methods = ", ".join(sorted(error.valid_methods or ()))
+    body = {"error": "invalid_request", "error_description": f"The method must be one of {methods}."}
+    return body, 405, {**CORS_HEADERS, "Allow": methods, "Cache-Control": "no-store"}
+
+
 def say_what_to_try(config: Config) -> None:
-    issuer, is_open = config["DYNREG_SERVER_METADATA"]["issuer"], "open" in config["DYNREG_ACCESS"]
+    published, is_open = dynreg.server_metadata(), "open" in config["DYNREG_ACCESS"]
+    if "registration_endpoint" not in published:
+        return
+    issuer = published["issuer"]
     metadata = {"client_name": "Mine", "redirect_uris": ["http://127.0.0.1/cb"], "token_endpoint_auth_method": "none"}
     bearer, option = ("", "") if is_open else (" -H 'Authorization: Bearer TOKEN'", " --initial-access-token TOKEN")
     commands = os.path.relpath(Path(sys.executable).parent)  # of the environment that has what the examples need
     click.echo("Register a client:")
     click.echo(
-        f"  curl {issuer}/oauth2/register{bearer} -H 'Content-Type: application/json' -d '{json.dumps(metadata)}'"
+        f"  curl {published['registration_endpoint']}{bearer}"
+        f" -H 'Content-Type: application/json' -d '{json.dumps(metadata)}'"
     )
     click.echo("Start an MCP server that trusts this one:")
     click.echo(f"  {commands}/python examples/mcp_server.py --issuer {issuer} --port 8000{option}")

@@ -13,6 +13,7 @@ from flask import request
 from joserfc import jws
 from joserfc.errors import JoseError, UnsupportedAlgorithmError
 from joserfc.jwk import Key, KeySet
+from sqlalchemy.orm.exc import ObjectDeletedError
 
 from examples.quickstart_store import first_use, now
 from flask_dynreg import DynamicRegistration
@@ -164,6 +165,6 @@ def asserted_client(dynreg: DynamicRegistration) -> Any:
     except OAuth2Error as error:
         if error.status_code == 503:
             raise
-    except (JoseError, LookupError, TypeError, ValueError, AttributeError, RecursionError):
-        pass
+    except (JoseError, LookupError, TypeError, ValueError, AttributeError, RecursionError, ObjectDeletedError):
+        pass  # the last: the client has gone since it was read
     return None

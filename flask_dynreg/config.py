@@ -173,7 +173,7 @@ class Settings:
         list_of(*OPERATIONS),
     )
     cors_origins: str | tuple[str, ...] = key(
-        "*", "Origins whose scripts may call the endpoints: `*` or a list; `[]` for none.", origins
+        "*", "Origins whose scripts may call the endpoints of this extension: `*` or a list; `[]` for none.", origins
     )
     max_request_bytes: int = key(65536, "The size of the largest request body, in bytes.", whole_number(1024))
 

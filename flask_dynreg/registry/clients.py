@@ -70,11 +70,12 @@ class Clients:
         unchanged = this & (client.c.version == bindparam("w_seen", type_=client.c.version.type))
         self._find = select(*(client.c[name] for name in _CLIENT)).where(this)
         self._load = select(models.client).where(this)
-        # The issuer is compared afterwards: asked for both, SQLite would go through all clients of the issuer.
+        # A condition on the issuer would lead some databases to read all of its clients.
         self._vouched = (
             select(client.c.client_id, client.c.issuer)
             .where(client.c.name_skeleton.in_(bindparam("w_skeletons", expanding=True)))
-            .order_by(client.c.client_id_issued_at, client.c.client_id)
+            .order_by(client.c.issuer != issuer, client.c.client_id_issued_at, client.c.client_id)
+            .limit(1)
         )
         self._add = insert(client).inline().values(_binds(client, "c_", _WRITTEN))
         self._replace = (
@@ -111,8 +112,8 @@ class Clients:
         """The id of a client for whose name an operator vouches, if the name has one of these skeletons."""
         if not skeletons:
             return None
-        rows = self._sessions.all(self._vouched, {"w_skeletons": [kept_skeleton(text) for text in skeletons]})
-        return next((row.client_id for row in rows if row.issuer == self._issuer), None)
+        row = self._sessions.first(self._vouched, {"w_skeletons": [kept_skeleton(text) for text in skeletons]})
+        return row.client_id if row and row.issuer in (self._issuer, None) else None
 
     def add(self, client: ClientRecord, event: Mapping[str, Any], columns: Mapping[str, Any]) -> None:
         """A new client, with what the host wants in columns of its own."""

@@ -302,3 +302,10 @@ def test_a_token_is_for_the_resource_that_was_asked_for(visitor: Visitor) -> Non
     answer = visitor.exchange(client, visitor.code(client, resource=resource), resource=resource).get_json()
     claims = introspected(visitor, answer["access_token"])
     assert claims["aud"] == resource and claims["iss"] == ISSUER
+
+
+@pytest.mark.parametrize("path", ["token", "revoke", "introspect"])
+def test_another_method_is_refused_in_oauth_json(visitor: Visitor, path: str) -> None:
+    answer = visitor.http.get(f"/oauth2/{path}")
+    assert (answer.status_code, answer.mimetype, answer.headers["Allow"]) == (405, "application/json", "OPTIONS, POST")
+    assert answer.get_json()["error"] == "invalid_request" and answer.headers["Access-Control-Allow-Origin"] == "*"

@@ -3,6 +3,7 @@
 import hmac
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
@@ -10,9 +11,11 @@ import pytest
 from joserfc import jws
 from joserfc.jwk import ECKey, Key, RSAKey
 from joserfc.util import urlsafe_b64encode
+from sqlalchemy import event
 from werkzeug.test import TestResponse
 
-from tests.conformance.exchange import MACHINE, Client
+from examples import quickstart_store as store
+from tests.conformance.exchange import MACHINE, Client, delete
 from tests.conformance.requirements import requirement
 from tests.conformance.visitor import Visitor
 
@@ -136,3 +139,15 @@ def test_a_jwt_of_another_kind_is_no_assertion(visitor: Visitor, client: Client)
 @pytest.mark.parametrize("garbage", ["", "x", "a.b.c", "....", "\u00e9", "eyJhbGciOiJSUzI1NiJ9.W10.", "x" * 20000])
 def test_garbage_is_no_assertion(visitor: Visitor, garbage: str) -> None:
     is_refused(sent(visitor, garbage))
+
+
+def test_a_client_that_goes_while_it_proves_itself_is_unknown(visitor: Visitor, client: Client) -> None:
+    """Its assertion is noted, and committed, before the rest of the request."""
+    assertion = signed(claims(client))
+
+    def leave(session: object) -> None:
+        with ThreadPoolExecutor() as pool:
+            assert pool.submit(delete, visitor.app.test_client(), client).result().status_code == 204
+
+    event.listen(store.db.session, "after_commit", leave, once=True)
+    is_refused(sent(visitor, assertion))

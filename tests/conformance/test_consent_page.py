@@ -11,9 +11,9 @@ from examples import quickstart as example
 from examples import quickstart_store as store
 from flask_dynreg import Principal
 from tests.conformance.conftest import RESERVED_NAME
-from tests.conformance.exchange import PUBLIC
+from tests.conformance.exchange import PUBLIC, replaced
 from tests.conformance.requirements import requirement
-from tests.conformance.visitor import Visitor
+from tests.conformance.visitor import Visitor, answered
 
 ELSEWHERE = "Not all pages that it names as its own are where the answer goes"
 UNVERIFIED = "This client is unverified"
@@ -117,3 +117,22 @@ def test_the_hosts_of_all_redirect_uris_are_told(visitor: Visitor) -> None:
     text = page_of(visitor, redirect_uris=uris)
     assert "Registered for b.example, a.example, com.example.app:" in text
     assert UNVERIFIED in text and "any program on it can claim to be" not in text
+
+
+def test_what_the_user_agrees_to_is_what_the_page_showed(visitor: Visitor) -> None:
+    client = visitor.register(**{**PUBLIC, "scope": "mcp:read"})
+    visitor.consent_page(client, scope="mcp:read mcp:write")
+    replaced(visitor.http, client, **{**PUBLIC, "scope": "mcp:read mcp:write", "client_name": "Somebody else"})
+    again = visitor.press(decision="allow")
+    assert again.status_code == 200 and "Location" not in again.headers
+    assert "Somebody else" in again.text and "change things" in again.text
+    visitor.page = again
+    assert answered(visitor.press(decision="allow"))["code"]
+
+
+@pytest.mark.parametrize("decision", ["deny", "sign_out"])
+def test_a_no_holds_whatever_has_changed(visitor: Visitor, decision: str) -> None:
+    client = visitor.register(**PUBLIC)
+    visitor.consent_page(client)
+    replaced(visitor.http, client, **{**PUBLIC, "client_name": "Somebody else"})
+    assert visitor.press(decision=decision).status_code == 303

@@ -40,8 +40,8 @@ class Visitor:
 
     def press(self, **fields: str) -> TestResponse:
         """Sends the form of the page."""
-        (token,) = re.findall(r'name="csrf_token" value="([^"]+)"', self.page.text)
-        answer = self.http.post(self.url, data={"csrf_token": unescape(token), **fields})
+        hidden = dict(re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', self.page.text))
+        answer = self.http.post(self.url, data={name: unescape(value) for name, value in hidden.items()} | fields)
         if answer.status_code == 303 and answer.location.startswith(AUTHORIZE):
             self.page = self.http.get(answer.location)
         return answer

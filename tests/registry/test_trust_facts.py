@@ -246,6 +246,10 @@ def test_clients_of_another_issuer_do_not_count(start_host: StartHost, sqlite_ur
     start_host(sqlite_url).registered(OPERATOR, client_name="Mine")
     other = start_host(sqlite_url, DYNREG_SERVER_METADATA={**SERVER_METADATA, "issuer": "https://other.example"})
     assert facts_of(other, client_name="Mine").flagged_name is None
+    other.clock.now += 1
+    own = other.registered(OPERATOR, client_name="Mine")
+    flagged = facts_of(other, client_name="mine").flagged_name
+    assert flagged == LookAlike("client_name", "Mine", own.client.client_id)
 
 
 def test_the_look_up_uses_the_index_and_registering_asks_nothing(host: Host) -> None:
