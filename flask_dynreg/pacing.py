@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 Clock = Callable[[], float]
-"""Seconds that never go back."""
+"""Seconds. When it is set back, nobody waits longer than the longest there is."""
 
 _MINUTE = 60.0
 _ROUNDING = 0.001
@@ -46,6 +46,9 @@ class Budgets:
         """
         with self._lock:
             now = self._clock()
+            for name in budgets:
+                if self._whole.get(name, now) > now + _MINUTE:  # the clock was set back
+                    self._whole[name] = now + _MINUTE
             whole = {
                 name: max(self._whole.get(name, now), now) + _MINUTE / each.each_minute
                 for name, each in budgets.items()
@@ -97,7 +100,7 @@ class Pauses:
         """If one of them has a pause: how it failed, and the seconds that are left."""
         with self._lock:
             now = self._clock()
-            found = [pause for pause in map(self._pauses.get, names) if pause and pause.until - now > _ROUNDING]
+            found = [pause for pause in map(self._pauses.get, names) if pause and self._lasts(pause, now)]
         if not found:
             return None
         last = max(found, key=lambda pause: pause.until)
@@ -109,9 +112,12 @@ class Pauses:
             now = self._clock()
             return max(_seconds(self._lengthened(name, sentence, now).until - now) for name in names)
 
+    def _lasts(self, pause: Pause, now: float) -> bool:
+        return _ROUNDING < pause.until - now <= self.LONGEST + _ROUNDING
+
     def _lengthened(self, name: str, sentence: str, now: float) -> Pause:
         known = self._pauses.get(name)
-        if known and known.until - now > _ROUNDING:  # one of several that were under way when the first of them failed
+        if known and self._lasts(known, now):  # one of several that were under way when the first of them failed
             return known
         failures = known.failures + 1 if known else 1
         seconds = min(self.FIRST * 2 ** min(failures - 1, 16), self.LONGEST)

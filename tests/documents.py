@@ -14,6 +14,7 @@ import socket
 import ssl
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -131,6 +132,13 @@ class Listener:
         """Until so many have come since the start."""
         with self._came:
             assert self._came.wait_for(lambda: self.contacts >= contacts, PATIENCE)
+
+    def wait_until_alone(self, seconds: float) -> bool:
+        """Until nobody who came is still there."""
+        end = time.monotonic() + seconds
+        for thread in self._threads[1:]:
+            thread.join(max(end - time.monotonic(), 0))
+        return not any(thread.is_alive() for thread in self._threads[1:])
 
     def close(self) -> None:
         self._over.set()

@@ -135,3 +135,15 @@ def test_only_what_failed_last_is_known(clock: Clock) -> None:
         pauses.failed((f"{number}",), "It failed.")
     assert pauses.of(("0",)) is None
     assert pauses.of(("1",)) == ("It failed.", 10)
+
+
+def test_a_clock_that_is_set_back_makes_nobody_wait_for_it(clock: Clock) -> None:
+    budgets, of, pauses = Budgets(clock), {"all": Budget(2, 1)}, Pauses(clock)
+    assert taken(budgets, of) == 2
+    pauses.failed(("a",), "It failed.")
+    clock.now -= 1e6
+    assert budgets.take(of) == 30
+    assert pauses.of(("a",)) is None
+    assert pauses.failed(("a",), "It failed.") == 20
+    clock.now += 30
+    assert budgets.take(of) is None
