@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import Schema, ValidationError
+from marshmallow import Schema, ValidationError, missing
 from marshmallow.fields import Field
 
 from flask_dynreg.errors import ConfigurationError, Problem
@@ -72,12 +72,18 @@ class ClientMetadataSchema(
 class Vocabulary:
     """The names of a schema that one server knows, ready to read what clients send: made once, used by all threads.
 
-    Raises ConfigurationError for a schema whose hooks nobody would call, and for names that the server makes.
+    Raises ConfigurationError for a schema that is no ClientMetadataSchema, for hooks and options of fields that nobody would
+    heed, and for names that the server makes.
     """
 
     def __init__(self, schema: Schema, server: ServerSupport) -> None:
+        if not isinstance(schema, ClientMetadataSchema):
+            raise ConfigurationError("The schema must be a subclass of ClientMetadataSchema.")
         if any(schema._hooks.values()):
             raise ConfigurationError("The schema must have no hooks and no validators beside those of its fields.")
+        for name, field in schema.fields.items():
+            if field.required or field.load_default is not missing:
+                raise ConfigurationError(f"The schema must have neither required nor load_default on {name}.")
         members = {field.data_key or name: _as_member(field) for name, field in schema.fields.items()}
         if made := sorted(SERVER_MADE.intersection(members)):
             raise ConfigurationError(f"The schema must not have {', '.join(made)}: the server alone sets it.")
