@@ -169,7 +169,10 @@ class Provider:
         pointers = [problem["pointer"] for problem in body["errors"]]
         is_redirect = member_of(pointers[0]) == "redirect_uris"
         assert body["error"] == ("invalid_redirect_uri" if is_redirect else "invalid_client_metadata")
-        assert body["error_description"].startswith(f"{member_of(pointers[0])}: ")
+        # what is wrong with the whole document has no pointer
+        assert body["error_description"].startswith(
+            f"{member_of(pointers[0])}: " if pointers[0] else "The request body"
+        )
         assert self._rows() == (self._registrations, self._registrations + self._updates)
         return list(dict.fromkeys(pointers))
 
@@ -230,7 +233,7 @@ def told(client: Client) -> dict[str, Any]:
 
 
 def member_of(pointer: str) -> str:
-    return pointer.split("/")[1].replace("~1", "/").replace("~0", "~")
+    return pointer.removeprefix("/").partition("/")[0].replace("~1", "/").replace("~0", "~")
 
 
 def same(one: Any, other: Any) -> bool:

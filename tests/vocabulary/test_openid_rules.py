@@ -250,5 +250,6 @@ def test_a_demand_is_kept_if_it_is_true_or_false(op: Provider, name: str) -> Non
     for flag in (True, False):
         assert op.metadata({**BASE, name: flag})[name] is flag
     assert name not in op.metadata(BASE)
-    for wrong in ("true", "yes", 1, 0, [True]):
+    wrongs: list[Any] = ["true", "yes", 1, 0, []]
+    for wrong in wrongs:
         assert op.pointers({**BASE, name: wrong}) == [f"/{name}"]

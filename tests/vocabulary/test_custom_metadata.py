@@ -1,0 +1,223 @@
+"""Names of a host's own, by a subclass of the schema: for clients, or for operators alone."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validates, validates_schema
+from marshmallow.validate import Length, OneOf, Range, Regexp
+
+from flask_dynreg.errors import ConfigurationError
+from flask_dynreg.metadata.fields import Flag, Items, Name, Seconds, SecureURL, Text
+from flask_dynreg.metadata.schema import ClientMetadataSchema
+from tests.conformance.exchange import Client, read
+from tests.hostile import json_values
+from tests.vocabulary.provider import BASE, DEFAULTS, Provider, provider, same, told
+
+HANDBOOK = "Our handbook, page 7"
+
+
+def no_caf_babe(value: str) -> None:
+    if "cafe" in value:
+        raise ValidationError('Not "caf\u00e9" \\ please.')
+
+
+class Address(Schema):
+    city = fields.String(required=True)
+
+
+class OurMetadata(ClientMetadataSchema):
+    """Every way in which a host may say what a member is."""
+
+    department = Text(HANDBOOK, tagged=True, longest=20)
+    tier = Name(HANDBOOK, "bronze", "gold", default="bronze")
+    team_urls = Items(SecureURL(HANDBOOK))
+    session_seconds = Seconds(HANDBOOK)
+    beta = Flag(HANDBOOK, needs="beta_program")
+    alpha = Flag(HANDBOOK, needs="alpha_program")
+    floor = fields.Integer(strict=True, validate=Range(max=99), metadata={"section": HANDBOOK})
+    colour = fields.String(validate=[OneOf(["red", "blue"])])
+    cost_centre = fields.String(data_key="x-cost-centre", validate=Regexp(r"[0-9]{4}\Z"))
+    drink = fields.String(validate=no_caf_babe)
+    address = fields.Nested(Address)
+    tags = fields.List(fields.String(validate=Length(max=5)))
+    approved = fields.Boolean(metadata={"operator": True})
+    risk_class = Name(HANDBOOK, "low", "high", operator=True)
+    note = fields.String(data_key="x-note", metadata={"operator": True})
+
+
+OPERATORS = {"approved": True, "risk_class": "high", "x-note": "Ask Ann."}
+SOUND: dict[str, list[Any]] = {
+    "department": ["Sales \u65e5", "x" * 20],
+    "tier": ["gold"],
+    "team_urls": [["https://team.example/"], ["https://a.example/", "https://b.example/"]],
+    "session_seconds": [0, 60],
+    "beta": [True, False],
+    "floor": [7, -3],
+    "colour": ["red"],
+    "x-cost-centre": ["1234"],
+    "drink": ["tea"],
+    "address": [{"city": "Bonn"}],
+    "tags": [["a", "b"], []],
+}
+UNSOUND: dict[str, list[Any]] = {
+    "department": [7, "x" * 21, "\u202e", ["x"]],
+    "tier": ["silver", 7, ["gold"]],
+    "team_urls": ["https://team.example/", ["http://team.example/"], [7], {}],
+    "session_seconds": ["60", -1, True],
+    "beta": ["true", 1],
+    "floor": [100, "seven", 7.5, []],
+    "colour": ["green", 7, []],
+    "x-cost-centre": ["123", "12345", 7, {}],
+    "drink": ["cafe", 7],
+    "address": ["Bonn", {}, {"city": 7}, {"city": "Bonn", "x": 1}],
+    "tags": ["a", [7], ["abcdef"], {}],
+}
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[Provider]:
+    with provider(schema=OurMetadata, server={"beta_program": True}) as server:
+        yield server
+
+
+def set_by_operator(host: Provider, client: Client, **members: Any) -> None:
+    with host.app.app_context():
+        found = host.dynreg.query_client(client["client_id"])
+        assert found is not None
+        found.set_client_metadata({**found.client_metadata, **members})
+        host.dynreg.registrar.sessions.session.commit()
+
+
+def kept(host: Provider, client: Client) -> dict[str, Any]:
+    """What is in the record, as the host's code sees it."""
+    with host.app.app_context():
+        found = host.dynreg.query_client(client["client_id"])
+        assert found is not None
+        return {name: value for name, value in found.client_metadata.items() if name in OPERATORS}
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_a_name_of_the_host_is_client_metadata_like_any_other(host: Provider, name: str) -> None:
+    for value in SOUND[name]:
+        client = host.registered({**BASE, name: value})
+        assert same(client[name], value)
+        assert host.updated(client, client) == client
+        assert host.updated(client, BASE).get(name) == ("bronze" if name == "tier" else None)
+
+
+@pytest.mark.parametrize("name", UNSOUND)
+def test_an_unsound_value_is_refused_in_well_formed_words(host: Provider, name: str) -> None:
+    for value in UNSOUND[name]:
+        answer = host.post({**BASE, name: value})
+        assert host.refused(answer)[0].split("/")[1] == name
+        text = answer.get_json()["error_description"]
+        assert text.isascii() and text.isprintable() and not set(text) & set('"\\')
+
+
+@pytest.mark.parametrize("name", ["floor", "department"])
+def test_the_section_of_the_host_is_told(host: Provider, name: str) -> None:
+    (problem,) = host.post({**BASE, name: []}).get_json()["errors"]
+    assert problem["section"] == HANDBOOK
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_null_and_empty_text_count_as_absent(host: Provider, name: str) -> None:
+    for nothing in (None, ""):
+        assert host.metadata({**BASE, name: nothing}) == {**DEFAULTS, "tier": "bronze"}
+
+
+def test_a_name_of_the_host_may_have_language_tags(host: Provider) -> None:
+    assert host.metadata({**BASE, "department#ja": "\u65e5"})["department#ja"] == "\u65e5"
+    assert host.pointers({**BASE, "department#ja": "x" * 21}) == ["/department#ja"]
+    assert "colour#ja" not in host.metadata({**BASE, "colour#ja": "red"})
+
+
+def test_a_name_of_the_host_goes_with_a_feature(host: Provider) -> None:
+    assert "alpha" not in host.metadata({**BASE, "alpha": 7})
+    with provider(schema=OurMetadata) as server:
+        assert "beta" not in server.metadata({**BASE, "beta": 7})
+
+
+def test_names_of_the_attributes_are_no_names(host: Provider) -> None:
+    assert told(host.registered({**BASE, "cost_centre": "1234", "note": "x"})) == {**DEFAULTS, "tier": "bronze"}
+
+
+# ---- Operators' names
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_an_operators_name_is_not_taken_from_a_client_and_that_is_noted(host: Provider, name: str) -> None:
+    values: list[Any] = [OPERATORS[name], 7, "\u202e", None, {"x": []}]
+    for value in values:
+        client = host.registered({**BASE, name: value})
+        assert told(client) == {**DEFAULTS, "tier": "bronze"}
+        assert kept(host, client) == {}
+        host.updated(client, {**BASE, name: value})
+        assert kept(host, client) == {}
+        assert [details["ignored"] for details in host.details(client)] == [[name], [name]]
+
+
+def test_an_operators_name_is_kept_over_updates_and_never_shown(host: Provider) -> None:
+    client = host.registered({**BASE, "tier": "gold"})
+    set_by_operator(host, client, **OPERATORS)
+    assert read(host.http, client).get_json() == client
+    for sent in (client, BASE, {**BASE, **OPERATORS, "risk_class": "low"}, {**BASE, "approved": None}):
+        updated = host.updated(client, sent)
+        assert not OPERATORS.keys() & updated.keys()
+        assert kept(host, client) == OPERATORS
+    assert "ignored" not in host.details(client)[0]
+    assert host.details(client)[3]["ignored"] == sorted(OPERATORS)
+
+
+def test_a_tagged_operators_name_is_unknown(host: Provider) -> None:
+    client = host.registered({**BASE, "risk_class#ja": "low"})
+    assert told(client) == {**DEFAULTS, "tier": "bronze"} and kept(host, client) == {}
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(sent=st.dictionaries(st.sampled_from([*SOUND, *OPERATORS, "department#fr", "alpha"]), json_values, max_size=4))
+def test_any_value_under_any_name_of_the_host_is_kept_or_refused(host: Provider, sent: dict[str, Any]) -> None:
+    answer = host.post({**BASE, **sent})
+    if answer.status_code != 201:
+        host.refused(answer)
+        return
+    client = answer.get_json()
+    assert not client.keys() & {*OPERATORS, "alpha"}
+    assert all(same(client[name], sent[name]) for name in sent.keys() & client.keys())
+    assert host.updated(client, client) == client
+
+
+# ---- Schemas that are wrong
+
+
+def with_fields(**members: Any) -> type[Schema]:
+    return type("Wrong", (ClientMetadataSchema,), members)
+
+
+def nothing(self: Schema, value: Any, **options: Any) -> Any:
+    return value
+
+
+@pytest.mark.parametrize(
+    ("schema", "named"),
+    [
+        (with_fields(client_secret=Text(HANDBOOK)), "client_secret"),
+        (with_fields(secret=fields.String(data_key="client_secret")), "client_secret"),
+        (with_fields(client_id=Text(HANDBOOK, operator=True)), "client_id"),
+        (with_fields(registration_access_token=fields.String()), "registration_access_token"),
+        (with_fields(check=validates_schema(nothing)), "hooks"),
+        (with_fields(check=validates("client_name")(nothing)), "hooks"),
+        (with_fields(change=pre_load(nothing)), "hooks"),
+        (with_fields(change=post_load(nothing)), "hooks"),
+        (with_fields(department=fields.String(required=True)), "department"),
+        (with_fields(department=fields.String(load_default="Sales")), "department"),
+        (with_fields(department=fields.String(data_key="x-department", required=True)), "department"),
+        (type("Bare", (Schema,), {"department": Text(HANDBOOK)}), "ClientMetadataSchema"),
+    ],
+)
+def test_a_wrong_schema_stops_the_start(schema: type[Schema], named: str) -> None:
+    with pytest.raises(ConfigurationError, match=named), provider(schema=schema):
+        pass
