@@ -92,6 +92,11 @@ def scheme_patterns(value: Any) -> str | None:
     return None
 
 
+def list_of_objects(value: Any) -> str | None:
+    right = isinstance(value, list | tuple) and all(isinstance(item, Mapping) for item in value)
+    return None if right else "must be a list of JSON objects, as docs/software-statements.md shows them"
+
+
 def fernet_keys(value: Any) -> str | None:
     right = _strings(value) and all(re.fullmatch(r"[A-Za-z0-9_-]{43}=", item) for item in value)
     return None if right else "must be a list of keys as cryptography.fernet.Fernet.generate_key() makes them"
@@ -159,6 +164,12 @@ class Settings:
         "Names such as your own, of which consent pages warn when a client has one, or what looks like one, in its name. "
         "Nobody is refused for it.",
         list_of_strings,
+    )
+    statement_issuers: tuple[Mapping[str, Any], ...] = key(
+        [],
+        "Who may sign software statements, as JSON objects (docs/software-statements.md), beside those that operators add by "
+        "`flask dynreg issuer add`. Where there is nobody, software statements are ignored.",
+        list_of_objects,
     )
     secret_keys: tuple[str, ...] = key(
         [],

@@ -7,7 +7,12 @@ from typing import Any
 from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749 import InvalidRequestError
 from authlib.oauth2.rfc6750 import InvalidTokenError
-from authlib.oauth2.rfc7591 import InvalidClientMetadataError, InvalidRedirectURIError
+from authlib.oauth2.rfc7591 import (
+    InvalidClientMetadataError,
+    InvalidRedirectURIError,
+    InvalidSoftwareStatementError,
+    UnapprovedSoftwareStatementError,
+)
 
 REALM = "client registration"
 
@@ -57,6 +62,14 @@ class RefusedClientMetadataError(RefusedMetadataError, InvalidClientMetadataErro
 
 class RefusedRedirectURIError(RefusedMetadataError, InvalidRedirectURIError):
     """`invalid_redirect_uri`"""
+
+
+class InvalidStatementError(RefusedMetadataError, InvalidSoftwareStatementError):
+    """`invalid_software_statement`: it cannot be believed."""
+
+
+class UnapprovedStatementError(RefusedMetadataError, UnapprovedSoftwareStatementError):
+    """`unapproved_software_statement`: whoever made it, or what it is about, is not accepted here."""
 
 
 def refusal(problems: Sequence[Problem]) -> RefusedMetadataError:

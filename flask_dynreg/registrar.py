@@ -1,7 +1,7 @@
 """The use cases, without HTTP: check, register, update, delete, find."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,14 +14,17 @@ from sqlalchemy.exc import DBAPIError, TimeoutError
 from flask_dynreg import signals
 from flask_dynreg.access.doors import Doors, Principal
 from flask_dynreg.config import Settings
-from flask_dynreg.errors import TemporarilyUnavailableError, UnknownTokenError
+from flask_dynreg.errors import ConfigurationError, TemporarilyUnavailableError, UnknownTokenError
 from flask_dynreg.metadata import key_sets
 from flask_dynreg.metadata.check import CheckedMetadata, MetadataCheck
+from flask_dynreg.metadata.jwts import JWT
 from flask_dynreg.metadata.key_rules import SECRET_OCTETS
 from flask_dynreg.metadata.lookalikes import ReservedNames, names
 from flask_dynreg.metadata.redirect_uris import RedirectRules
 from flask_dynreg.metadata.remote_keys import RemoteKeySets, imported
 from flask_dynreg.metadata.server import ServerSupport
+from flask_dynreg.metadata.software_statement import SoftwareStatements, VerifiedStatement, used_before
+from flask_dynreg.metadata.statement_issuers import StatementIssuer
 from flask_dynreg.outbound import Fetched, Fetcher
 from flask_dynreg.registry.client import RegisteredClient, dump
 from flask_dynreg.registry.clients import ClientRecord, Clients
@@ -36,10 +39,12 @@ from flask_dynreg.registry.credentials import (
     new_client_id,
     new_token,
 )
+from flask_dynreg.registry.issuers import StatementIssuers
 from flask_dynreg.registry.models import Models, RegisteredClientMixin
 from flask_dynreg.registry.sessions import Sessions
 from flask_dynreg.registry.tokens import InitialAccessTokens
 from flask_dynreg.registry.trust import Trust, TrustFacts, vouched_skeleton
+from flask_dynreg.registry.used_statements import UsedStatements
 
 ClientInformation = dict[str, Any]
 """RFC 7591 section 3.2.1: what the server adds to the metadata."""
@@ -71,6 +76,19 @@ class Registered(NamedTuple):
     registration_access_token: str
 
 
+def configured_issuers(values: Iterable[Mapping[str, Any]]) -> list[StatementIssuer]:
+    """Raises ConfigurationError."""
+    issuers: list[StatementIssuer] = []
+    for number, value in enumerate(values):
+        try:
+            issuers.append(StatementIssuer.from_json(value))
+        except ValueError as fault:
+            raise ConfigurationError(f"DYNREG_STATEMENT_ISSUERS[{number}]: {fault}") from None
+    if len({issuer.issuer for issuer in issuers}) != len(issuers):
+        raise ConfigurationError("DYNREG_STATEMENT_ISSUERS must have an issuer once.")
+    return issuers
+
+
 class Registrar:
     """Everything of one app. It is in `app.extensions["dynreg"]`, and never changes."""
 
@@ -97,10 +115,14 @@ class Registrar:
         self.doors = Doors(settings.access, self.tokens)
         self._reserved_names = ReservedNames(settings.reserved_names)
         self._trust = Trust(self._clients, self._reserved_names, self.credentials)
+        configured = configured_issuers(settings.statement_issuers)
+        self.issuers = StatementIssuers(self.sessions, models, self.credentials, self.issuer, configured)
+        self._used = UsedStatements(self.sessions, models, self.credentials, self.issuer)
         self._withdrawal_hooks = withdrawal_hooks
         self._client_columns = client_columns
         self._fetcher = fetcher
         self._remote_keys = RemoteKeySets(self._fetch, clock)
+        self._statements = SoftwareStatements(self.issuers, self._remote_keys.get, self.issuer, self.credentials.now)
         rules = RedirectRules(settings.private_schemes, strict=settings.application_type == "strict")
         support = ServerSupport(
             settings.server_metadata, settings.default_scopes, rules, reads_secrets=bool(settings.secret_keys)
@@ -113,13 +135,16 @@ class Registrar:
     def issuer(self) -> str:
         return str(self.settings.server_metadata["issuer"])
 
-    def check(self, sent: Mapping[str, Any], client: ClientRecord | None = None) -> CheckedMetadata:
-        """Client metadata as it would be registered, for this client if it is an update.
+    def check(
+        self, sent: Mapping[str, Any], client: ClientRecord | None = None, signed: JWT | None = None
+    ) -> CheckedMetadata:
+        """Client metadata as it would be registered, for this client if it is an update; `signed` is the JWT that it came as.
 
         Raises RefusedMetadataError with all that is wrong, and TemporarilyUnavailableError where a document would have to be
-        fetched while the host's session holds changes.
+        fetched while the host's session holds changes, or the keys of the issuer of a software statement cannot be fetched.
         """
-        return self._check(sent, client.client_metadata if client else None)
+        statement = self._statements.of(sent, signed, client.software_statement if client else None)
+        return self._check(sent, client.client_metadata if client else None, statement)
 
     def told(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
         """What a client is told of its metadata: all but what operators set."""
@@ -161,11 +186,14 @@ class Registrar:
     def register(self, information: ClientInformation, checked: CheckedMetadata, principal: Principal) -> Registered:
         """Writes the client and its event, in the session's transaction.
 
-        Raises UnknownTokenError if the principal's initial access token was used up meanwhile.
+        Raises UnknownTokenError if the principal's initial access token was used up meanwhile, InvalidStatementError if the
+        software statement was, and RaceLostError if its issuer changes at this moment.
         """
         token_id = principal.initial_access_token_id
         if token_id is not None and not self.tokens.use(token_id):
             raise UnknownTokenError()
+        if checked.statement:
+            self._use(checked.statement)
         registration_access_token = new_token(REGISTRATION_ACCESS_TOKEN)
         secret = information.get("client_secret")
         client = ClientRecord(
@@ -180,13 +208,25 @@ class Registrar:
             registration_access_token=digest(registration_access_token),
             version=1,
             status="active",
-            statement_issuer=None,
+            statement_issuer=checked.statement.issuer.issuer if checked.statement else None,
             name_skeleton=vouched_skeleton(principal.source, checked.metadata),
         )
         columns = self._client_columns(checked.metadata, principal) if self._client_columns else {}
         self._clients.add(client, self._event("registered", client, checked), columns)
         self._tell(signals.client_registered, client_id=client.client_id, source=principal.source)
         return Registered(client, secret, registration_access_token)
+
+    def _use(self, statement: VerifiedStatement) -> None:
+        """From here on until the transaction is over, the issuer stays trusted; and what is good once is used up."""
+        if not self.issuers.confirm(statement.issuer):
+            raise RaceLostError()
+        for one_time in statement.one_time:
+            if not self._used.use(one_time):
+                raise used_before(one_time)
+
+    def suspend(self, statement_issuer: str, software_id: str | None, reason: str) -> int:
+        """Suspends some of the clients of an issuer of software statements, or of one software of it; 0 when none is left."""
+        return self._clients.suspend(statement_issuer, software_id, reason, self.credentials.now())
 
     def authenticate(self, client_id: str, token: str) -> ClientRecord:
         """The client whose registration access token this is. Raises UnknownTokenError, whatever the reason."""
@@ -208,8 +248,10 @@ class Registrar:
         """Replaces the metadata (RFC 7592 section 2.2), in the session's transaction; the record is the new one then.
 
         A secret goes with the last method that needs it and comes with the first; one that is over is replaced. Raises
-        RaceLostError.
+        RaceLostError, and InvalidStatementError if a software statement was used before.
         """
+        if checked.statement:
+            self._use(checked.statement)
         before, octets = client.client_metadata, checked.secret_octets
         fresh: ClientInformation = {}
         if not octets:
@@ -220,6 +262,7 @@ class Registrar:
             client.client_secret_expires_at = fresh["client_secret_expires_at"]
         kept = {name: before[name] for name in self._check.vocabulary.operator_names & before.keys()}
         client.set_client_metadata(checked.metadata | kept)
+        client.statement_issuer = checked.statement.issuer.issuer if checked.statement else None
         if names(before) != names(checked.metadata):
             client.name_skeleton = None  # nobody has vouched for what it calls itself now
         if not self._clients.replace(client, self.credentials.now(), self._event("updated", client, checked)):
@@ -263,6 +306,8 @@ class Registrar:
         details: dict[str, Any] = {}
         if checked and checked.taken:
             details["taken"] = checked.taken
+        if checked and checked.statement:
+            details["statement_issuer"] = checked.statement.issuer.issuer
         if checked and checked.operator_names:
             details["ignored"] = sorted(checked.operator_names)
         if checked and client.name_skeleton is None and (flagged := self._reserved_names.found(checked.metadata)):

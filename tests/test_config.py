@@ -17,6 +17,7 @@ from flask_dynreg import ConfigurationError, DynamicRegistration
 from flask_dynreg.config import Settings
 from tests.conftest import ISSUER, SERVER_METADATA
 from tests.hostile import json_values
+from tests.statements import public, rsa_key, trusted
 
 FERNET_KEY = urlsafe_b64encode(bytes(range(32))).decode()  # the same in every worker that collects the tests
 
@@ -29,6 +30,7 @@ DEFAULTS: dict[str, Any] = {
     "DYNREG_UNSUPPORTED": "narrow",
     "DYNREG_APPLICATION_TYPE": "lenient",
     "DYNREG_RESERVED_NAMES": (),
+    "DYNREG_STATEMENT_ISSUERS": (),
     "DYNREG_SECRET_KEYS": (),
     "DYNREG_CLIENT_SECRET_LIFETIME": 0,
     "DYNREG_MANAGEMENT": ("read", "update", "delete"),
@@ -62,6 +64,20 @@ WRONG: dict[str, list[Any]] = {
         {"cursor": "("},
     ],
     "DYNREG_RESERVED_NAMES": ["Claude", None, 1, True, [1], [None], {"Claude": True}, [""], ["Claude", " \u200d"]],
+    "DYNREG_STATEMENT_ISSUERS": [
+        None,
+        trusted(),
+        '[{"issuer": "https://directory.example"}]',
+        ['{"issuer": "https://directory.example"}'],
+        [[trusted()]],
+        [{}],
+        [trusted("")],
+        [trusted(), trusted()],
+        [trusted(jwks_uri="https://directory.example/jwks", jwks=public(rsa_key()))],
+        [trusted(jwks_uri="http://directory.example/jwks")],
+        [trusted(algorithms=["HS256"])],
+        [trusted(anything=True)],
+    ],
     "DYNREG_SECRET_KEYS": [
         FERNET_KEY,
         None,
@@ -104,6 +120,7 @@ RIGHT: list[tuple[str, Any]] = [
     ("DYNREG_PRIVATE_SCHEMES", {"my-app+1": "", "com.example.app": "[a-z]+"}),
     ("DYNREG_RESERVED_NAMES", []),
     ("DYNREG_RESERVED_NAMES", ["Claude", "Example Bank", "\u4f8b\u9280\u884c"]),
+    ("DYNREG_STATEMENT_ISSUERS", [trusted(), trusted("other", jwks_uri="https://other.example/jwks")]),
     ("DYNREG_SECRET_KEYS", [FERNET_KEY]),
     ("DYNREG_SECRET_KEYS", (FERNET_KEY, FERNET_KEY)),
     ("DYNREG_CLIENT_SECRET_LIFETIME", 86400),

@@ -11,6 +11,7 @@ from flask_dynreg.errors import Problem, refusal
 from flask_dynreg.metadata import choices, key_rules, openid_rules, repairs, rules, sectors
 from flask_dynreg.metadata.schema import Vocabulary
 from flask_dynreg.metadata.server import ServerSupport
+from flask_dynreg.metadata.software_statement import MEMBER, VerifiedStatement
 from flask_dynreg.outbound import Fetched
 
 RULES = [*rules.RULES, *key_rules.RULES, *openid_rules.RULES]
@@ -18,12 +19,13 @@ RULES = [*rules.RULES, *key_rules.RULES, *openid_rules.RULES]
 
 @dataclass(frozen=True, slots=True)
 class CheckedMetadata:
-    """Client metadata as it will be registered; what was taken away from it, by the name of the member; and the names of
-    operators that the client tried to set."""
+    """Client metadata as it will be registered; what was taken away from it, by the name of the member; the names of operators
+    that the client tried to set; and the software statement in force."""
 
     metadata: dict[str, Any]
     taken: dict[str, list[str]]
     operator_names: tuple[str, ...] = ()
+    statement: VerifiedStatement | None = None
 
     @property
     def secret_octets(self) -> int:
@@ -42,10 +44,17 @@ class MetadataCheck:
         self._reject = reject_unsupported
         self._fetch = fetch
 
-    def __call__(self, sent: Mapping[str, Any], registered: Mapping[str, Any] | None = None) -> CheckedMetadata:
+    def __call__(
+        self,
+        sent: Mapping[str, Any],
+        registered: Mapping[str, Any] | None = None,
+        statement: VerifiedStatement | None = None,
+    ) -> CheckedMetadata:
         """Raises RefusedMetadataError with all that is wrong. `registered` is what the client has now, if it is an update."""
         vocabulary, server = self.vocabulary, self._server
+        sent, beyond = statement.laid_over(sent) if statement else (sent, [])
         metadata, problems = vocabulary.read(sent)
+        problems += beyond
         unsound = {problem.member for problem in problems}
         fits = partial(self._fits, metadata, unsound)
         problems += choices.negotiated(metadata, vocabulary.choices, server, fits)
@@ -67,7 +76,9 @@ class MetadataCheck:
             problems += sectors.document_problems(metadata, self._fetch)
         if problems:
             raise refusal(problems)
-        return CheckedMetadata(metadata, taken, tuple(vocabulary.operator_names.intersection(sent)))
+        if statement:
+            metadata[MEMBER] = statement.text  # as it was sent (RFC 7591 section 3.2.1)
+        return CheckedMetadata(metadata, taken, tuple(vocabulary.operator_names.intersection(sent)), statement)
 
     def _fits(self, metadata: Mapping[str, Any], unsound: set[str], member: str, value: str) -> bool:
         """Whether this value of a member goes with the rest, as far as the rules that read the member tell."""

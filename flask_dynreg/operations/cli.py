@@ -5,11 +5,12 @@ from flask import current_app
 from flask.cli import AppGroup, with_appcontext
 from sqlalchemy.exc import DBAPIError, TimeoutError
 
-from flask_dynreg.operations import migrations
+from flask_dynreg.operations import issuers, migrations, statements
 from flask_dynreg.registrar import Registrar
 
 group = AppGroup("dynreg", help="Dynamic client registration.")
-group.add_command(migrations.db)
+for command in (migrations.db, issuers.issuer, statements.statement):
+    group.add_command(command)
 
 NUMBER = click.IntRange(1, 2**31 - 1)
 LONGEST_LABEL = 255

@@ -33,7 +33,8 @@ class RegistrationEndpoint(ClientRegistrationEndpoint):
         return self.server.registrar.doors.admit(request.bearer_token)
 
     def extract_client_metadata(self, request: RegistrationRequest) -> dict[str, Any]:
-        request.checked = self.server.registrar.check(request.payload.data)
+        sent = request.payload.data
+        request.checked = self.server.registrar.check(sent, signed=request.payload.signed)
         return request.checked.metadata
 
     def generate_client_info(self, request: RegistrationRequest) -> ClientInformation:
@@ -62,6 +63,8 @@ class ConfigurationEndpoint(ClientConfigurationEndpoint):
         if not self.check_permission(client, request):
             raise ForbiddenError()
         if request.method == "PUT":
+            if not client.is_active:
+                raise ForbiddenError("The client is suspended.")
             return self.create_update_client_response(client, request)
         if request.method == "DELETE":
             return self.create_delete_client_response(client, request)
@@ -91,8 +94,10 @@ class ConfigurationEndpoint(ClientConfigurationEndpoint):
         sent = request.payload.data
         problems = list(self._update_problems(sent, client, request))
         try:
-            request.checked = self.server.registrar.check(sent, client)
+            request.checked = self.server.registrar.check(sent, client, request.payload.signed)
         except RefusedMetadataError as error:
+            if not problems:
+                raise
             raise refusal([*problems, *error.problems]) from None
         if problems:
             raise refusal(problems)
@@ -164,7 +169,9 @@ class RegistrationServer(AuthorizationServer):
         }
 
     def create_json_request(self, request: object) -> RegistrationRequest:  # type: ignore[override]
-        return RegistrationRequest(flask_request, self.registrar.settings.max_request_bytes)
+        registrar = self.registrar
+        limit = registrar.settings.max_request_bytes
+        return RegistrationRequest(flask_request, limit, registrar.issuers.take_signed_requests)
 
     def create_endpoint_response(self, name: str, request: object = None) -> Response:
         """The one place that turns an error into OAuth JSON, and the one that commits."""

@@ -1,27 +1,28 @@
 """Strict intake: bytes and headers in, checked values out, or an OAuth error."""
 
-import json
-import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any, NoReturn
+from typing import Any
 
 from authlib.oauth2.rfc6749 import InvalidRequestError, JsonPayload, JsonRequest, OAuth2Error
 from flask import Request
 from werkzeug.exceptions import ClientDisconnected
 
 from flask_dynreg.errors import MalformedTokenError, MissingTokenError, Problem, RefusedClientMetadataError
+from flask_dynreg.metadata import json_objects, jwts
 from flask_dynreg.metadata.check import CheckedMetadata
+from flask_dynreg.metadata.json_objects import JSONFault
+from flask_dynreg.metadata.jwts import JWT, InvalidJWTError
 from flask_dynreg.registry.clients import ClientRecord
 
-DEEPEST = 16
 _CHUNK = 65536
 _DRAINED = 2**20
-_MEDIA_TYPE = re.compile(r"application/json[ \t]*(?:;.*)?", re.IGNORECASE | re.ASCII)
+_MEDIA_TYPE = re.compile(r"application/(json|jwt)[ \t]*(?:;.*)?", re.IGNORECASE | re.ASCII)
 _BEARER = re.compile(r"bearer[ ]+([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE | re.ASCII)
 _TOKEN_IN_URL = re.compile(rb"(?:^|&)access_token(?:=|&|$)")
 _SECTION = "RFC 7591 section 3.1, RFC 8259"
+_SIGNED = "RFC 7591 section 3.1, RFC 7515"
 
 
 class TooLargeError(OAuth2Error):
@@ -31,64 +32,12 @@ class TooLargeError(OAuth2Error):
     status_code = 413
 
 
-def _refuse(description: str) -> NoReturn:
-    raise RefusedClientMetadataError([Problem("", description, _SECTION)])
-
-
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        _refuse("The request body must have each member of an object once.")
-    return members
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        _refuse("The request body must have finite numbers only.")
-    return number
-
-
-def _constant(_: str) -> NoReturn:
-    _refuse("The request body must have finite numbers only.")
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_members, parse_float=_finite, parse_constant=_constant)
-
-
 def parsed_object(body: bytes) -> dict[str, Any]:
-    """One JSON object that has one reading: no duplicate member, no bottomless depth, no character that is none.
-
-    Raises RefusedClientMetadataError (RFC 7591 section 3.2.2).
-    """
+    """One JSON object that has one reading. Raises RefusedClientMetadataError (RFC 7591 section 3.2.2)."""
     try:
-        text = body.decode("utf-8")
-    except UnicodeDecodeError:
-        _refuse("The request body must be UTF-8.")
-    try:
-        value = _DECODER.decode(text)
-    except (ValueError, RecursionError):  # ValueError: not JSON, or a number of too many digits
-        _refuse("The request body must be one JSON object.")
-    if not isinstance(value, dict):
-        _refuse("The request body must be one JSON object.")
-    # Only deep nesting or an escape can hide what has to be looked for value by value.
-    if text.count("{") + text.count("[") > DEEPEST or "\\u" in text:
-        _walk(value, 1)
-    return value
-
-
-def _walk(value: Any, depth: int) -> None:
-    if depth > DEEPEST and isinstance(value, dict | list):
-        _refuse(f"The request body must have at most {DEEPEST} levels.")
-    if isinstance(value, dict):
-        for name, item in value.items():
-            _walk(name, depth)
-            _walk(item, depth + 1)
-    elif isinstance(value, list):
-        for item in value:
-            _walk(item, depth + 1)
-    elif isinstance(value, str) and any(char == "\0" or "\ud800" <= char <= "\udfff" for char in value):
-        _refuse("The request body must have no U+0000 and no lone surrogate.")
+        return json_objects.parsed_object(body)
+    except JSONFault as fault:
+        raise RefusedClientMetadataError([Problem("", f"The request body {fault}", _SECTION)]) from None
 
 
 def body(request: Request, limit: int) -> bytes:
@@ -138,18 +87,35 @@ def bearer_token(request: Request) -> str | None:
     raise MissingTokenError("The Authorization header must be of the Bearer scheme.")
 
 
-class RegistrationPayload(JsonPayload):
-    """The parsed body, read when it is first asked for."""
+def signed_object(body: bytes) -> JWT:
+    """A JWT whose claims are the request. Raises RefusedClientMetadataError."""
+    try:
+        return jwts.parsed(body.decode("ascii", "replace"))
+    except InvalidJWTError as fault:
+        raise RefusedClientMetadataError([Problem("", f"The request body {fault}", _SIGNED)]) from None
 
-    def __init__(self, request: Request, limit: int) -> None:
+
+class RegistrationPayload(JsonPayload):
+    """The parsed body, read when it is first asked for. `takes_jwt` tells whether it may be a signed JWT."""
+
+    signed: JWT | None = None
+    """What `data` are the claims of, if the body was a JWT."""
+
+    def __init__(self, request: Request, limit: int, takes_jwt: Callable[[], bool]) -> None:
         self._request = request
         self._limit = limit
+        self._takes_jwt = takes_jwt
 
     @cached_property
     def data(self) -> Mapping[str, Any]:
-        if not _MEDIA_TYPE.fullmatch(self._request.headers.get("Content-Type", "").strip(" \t")):
+        match = _MEDIA_TYPE.fullmatch(self._request.headers.get("Content-Type", "").strip(" \t"))
+        is_jwt = match is not None and match[1].lower() == "jwt"
+        if match is None or (is_jwt and not self._takes_jwt()):
             raise InvalidRequestError("The Content-Type must be application/json.")
-        return parsed_object(body(self._request, self._limit))
+        if not is_jwt:
+            return parsed_object(body(self._request, self._limit))
+        self.signed = signed_object(body(self._request, self._limit))
+        return self.signed.claims
 
 
 class RegistrationRequest(JsonRequest):
@@ -160,10 +126,10 @@ class RegistrationRequest(JsonRequest):
     client: ClientRecord
     checked: CheckedMetadata
 
-    def __init__(self, request: Request, limit: int) -> None:
+    def __init__(self, request: Request, limit: int, takes_jwt: Callable[[], bool]) -> None:
         self.method = "GET" if request.method == "HEAD" else request.method
         self.headers = request.headers  # type: ignore[assignment]  # it reads like a mapping, as in Authlib's own
-        self.payload = RegistrationPayload(request, limit)
+        self.payload = RegistrationPayload(request, limit, takes_jwt)
         self._request = request
 
     @property

@@ -43,6 +43,8 @@ _CHANGED = [
     "name_skeleton",
 ]
 _LONGEST_SKELETON = 255
+MOST_AT_ONCE = 200
+"""Clients that are suspended in one transaction: registering has to wait no longer than that takes."""
 _EVENT = ["issuer", "client_id", "type", "occurred_at", "source", "initial_access_token_id", "details"]
 
 
@@ -93,6 +95,18 @@ class Clients:
             .execution_options(preserve_rowcount=True)  # SQLAlchemy keeps it of UPDATE and DELETE only
             for change in (self._replace, self._remove)
         )
+        self._suspendable = (
+            select(client.c.client_id)
+            .where(client.c.issuer == issuer, client.c.status == "active")
+            .where(client.c.statement_issuer == bindparam("w_statement_issuer"))
+            .limit(MOST_AT_ONCE)
+        )
+        self._software_id = client.c.software_id == bindparam("w_software_id")
+        these = client.c.client_id.in_(bindparam("w_these", expanding=True))
+        values = {"status": "suspended", "status_reason": bindparam("c_reason"), "version": client.c.version + 1}
+        values["updated_at"] = bindparam("c_updated_at", type_=client.c.updated_at.type)
+        self._suspend = update(client).where(these, client.c.status == "active").values(**values)
+        self._suspended = select(client.c.client_id, client.c.source, client.c.initial_access_token_id).where(these)
         # A default that Python computes does not come into force inside of another statement.
         others = [column for column in client.c if column.name not in _WRITTEN]
         self._added_apart = any(column.default is not None for column in others)
@@ -145,6 +159,23 @@ class Clients:
     def remove(self, client: ClientRecord, event: Mapping[str, Any]) -> bool:
         """Deletes a client; False if somebody else changed it since it was read."""
         return self._change(client, self._remove, self._remove_and_tell, {}, event)
+
+    def suspend(self, statement_issuer: str, software_id: str | None, reason: str, now: int) -> int:
+        """Suspends some of the clients with a statement of this issuer (about this software, if it is named); how many."""
+        connection = self._sessions.connection()
+        which = self._suspendable if software_id is None else self._suspendable.where(self._software_id)
+        found = {"w_statement_issuer": statement_issuer, "w_software_id": software_id}
+        these = {"w_these": connection.execute(which, found).scalars().all()}
+        if not these["w_these"]:
+            return 0
+        connection.execute(self._suspend, these | {"c_reason": reason, "c_updated_at": now})
+        rows = connection.execute(self._suspended, these).mappings().all()
+        event = {"issuer": self._issuer, "type": "suspended", "occurred_at": now, "details": None}
+        told = [_values("e_", {**event, **row}) for row in rows]
+        connection.execute(self._tell, told)
+        for row in rows:
+            self._sessions.forget(row["client_id"], gone=False)
+        return len(rows)
 
     def _change(
         self,
