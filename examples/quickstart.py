@@ -102,6 +102,8 @@ def known_client() -> tuple[Any, str]:
     client = dynreg.query_client(asked.get("client_id", ""))
     if not client or any(len(asked.getlist(name)) > 1 for name in ("client_id", "redirect_uri")):
         raise InvalidRequestError("The client that sent you here is not registered.")
+    if not client.is_active:
+        raise InvalidRequestError("The operator of this server has suspended the client that sent you here.")
     redirect_uri = asked.get("redirect_uri") or client.get_default_redirect_uri()
     if not redirect_uri or not client.check_redirect_uri(redirect_uri):
         raise InvalidRequestError("The client that sent you here did not register the address for its answer.")
@@ -282,8 +284,9 @@ def revoke() -> ResponseReturnValue:
 @oauth.post("/introspect")
 def introspect() -> ResponseReturnValue:
     """RFC 7662, of access tokens only: a resource server that hears of a refresh token would take it for one."""
-    _, token = client_and_token(CONFIDENTIAL, "access_token")
-    if not token:
+    asking, token = client_and_token(CONFIDENTIAL, "access_token")
+    issued_to = dynreg.query_client(token.authorization.client_id) if token else None
+    if not token or not issued_to or not (issued_to.is_active and asking.is_active):
         return {"active": False}
     owner, audience = token.authorization, token.resource.split()
     return {

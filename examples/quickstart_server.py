@@ -6,7 +6,13 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from authlib.integrations import flask_oauth2
-from authlib.oauth2.rfc6749 import InvalidClientError, InvalidRequestError, OAuth2Error, OAuth2Request
+from authlib.oauth2.rfc6749 import (
+    InvalidClientError,
+    InvalidGrantError,
+    InvalidRequestError,
+    OAuth2Error,
+    OAuth2Request,
+)
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
 from authlib.oauth2.rfc7523 import JWTBearerClientAssertion
 from flask import request
@@ -61,7 +67,10 @@ class AuthorizationServer(flask_oauth2.AuthorizationServer):
         return TokenRequest(self.dynreg.server_metadata()["issuer"])
 
     def authenticate_client(self, request: OAuth2Request, methods: Collection[str], endpoint: str = "token") -> Any:
-        return self.authenticate(methods)
+        client = self.authenticate(methods)
+        if not client.is_active:  # an MCP client that hears of invalid_client registers anew
+            raise InvalidGrantError("The operator of this server has suspended the client.")
+        return client
 
     def authenticate(self, methods: Collection[str]) -> Any:
         """RFC 6749 section 2.3: one method in a request, the registered one. A secret in the URL is not looked at."""
@@ -85,7 +94,7 @@ class AuthorizationServer(flask_oauth2.AuthorizationServer):
         if (
             client is None
             or method not in methods
-            or not client.check_endpoint_auth_method(method, "token")
+            or method != client.token_endpoint_auth_method  # also of one that is suspended, which is told so
             or (form.get("client_id") or client.client_id) != client.client_id
             or (method.startswith("client_secret") and not (secret and client.check_client_secret(secret)))
         ):
