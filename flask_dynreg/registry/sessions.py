@@ -1,6 +1,7 @@
 """The host's session, as this extension uses it: one transaction with what the host does, and signals after its end."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -57,13 +58,17 @@ class Sessions:
 
     def first(self, statement: Executable, parameters: Mapping[str, Any]) -> Row[Any] | None:
         """One row. In an untouched session it is read by itself: no transaction stays open while we think."""
-        if not self.is_untouched:
-            return self.connection().execute(statement, parameters).first()
-        engine = self._reader()
-        if engine is None:
-            return self.connection().execute(statement, parameters).first()
-        with engine.connect() as connection:
+        with self._reading() as connection:
             return connection.execute(statement, parameters).first()
+
+    def all(self, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:
+        """Every row, read as one is."""
+        with self._reading() as connection:
+            return connection.execute(statement, parameters).all()
+
+    def _reading(self) -> AbstractContextManager[Connection]:
+        engine = self._reader() if self.is_untouched else None
+        return engine.connect() if engine else nullcontext(self.connection())
 
     def _reader(self) -> Engine | None:
         """None where a second connection would be another database, or would wait for the first: SQLite in memory."""
