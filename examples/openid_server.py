@@ -127,7 +127,7 @@ class AccessTokenValidator(BearerTokenValidator):
     def authenticate_token(self, token_string: str) -> Access | None:
         token = store.find_token(token_string, "access_token")
         client = dynreg.query_client(token.authorization.client_id) if token else None
-        if not token or not client or token.authorization.subject not in CLAIMS:
+        if not token or not client or not client.is_active or token.authorization.subject not in CLAIMS:
             return None
         return Access(EndUser(token.authorization.subject, client), token.scope)
 

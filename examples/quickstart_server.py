@@ -139,9 +139,14 @@ class ClientAssertion(JWTBearerClientAssertion):
         self.kid = headers.get("kid")
         return headers, claims
 
+    def authenticate_client(self, client: Any) -> Any:
+        if client.token_endpoint_auth_method != self.CLIENT_AUTH_METHOD:
+            raise InvalidClientError("It authenticates in another way.")
+        return client
+
     def resolve_client_public_key(self, client: Any) -> KeySet:
         """Keys may have to be fetched, which nobody does for a client that does not use them."""
-        self.authenticate_client(client)  # type: ignore[no-untyped-call]
+        self.authenticate_client(client)
         keys: KeySet = client.key_set(self.kid)
         return keys
 

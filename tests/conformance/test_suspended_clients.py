@@ -6,8 +6,9 @@ import pytest
 from flask import Flask
 
 from tests.conformance.exchange import PUBLIC, REDIRECT_URI, Client, delete, read
+from tests.conformance.test_client_assertions import claims, sent
 from tests.conformance.visitor import Visitor
-from tests.statements import statement, trusted
+from tests.statements import public, rsa_key, signed, statement, trusted
 
 ISSUER = "https://withdrawn.example"
 REFRESHING = {**PUBLIC, "grant_types": ["authorization_code", "refresh_token"]}
@@ -64,6 +65,14 @@ def test_a_machine_gets_no_token_and_learns_of_none(visitor: Visitor, client: Cl
     assert (answer.status_code, answer.get_json()["error"]) == (400, "invalid_grant")
     active = visitor.exchange(other := visitor.register(), visitor.code(other)).get_json()["access_token"]
     assert visitor.http.post("/oauth2/introspect", data={**itself, "token": active}).get_json() == {"active": False}
+
+
+def test_a_client_that_signs_is_told_the_same(visitor: Visitor) -> None:
+    method = {"token_endpoint_auth_method": "private_key_jwt", "grant_types": ["client_credentials"]}
+    machine = suspended(visitor, **method, jwks=public(rsa_key("machine")))
+    assertion = signed(claims(machine), rsa_key("machine"), alg="RS256")
+    answer = sent(visitor, assertion)
+    assert (answer.status_code, answer.get_json()["error"]) == (400, "invalid_grant")
 
 
 def test_it_can_be_read_and_deleted(visitor: Visitor, client: Client) -> None:
