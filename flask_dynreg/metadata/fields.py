@@ -216,7 +216,8 @@ class MailAddress(Member):
     """The rfc822Name of a certificate."""
 
     def check(self, value: Any) -> None:
-        if not isinstance(value, str) or len(value) > LONGEST_TEXT or not _MAIL_ADDRESS.fullmatch(value):
+        local, _, host = value.rpartition("@") if isinstance(value, str) else ("", "", "")
+        if not _LOCAL_PART.fullmatch(local) or not uris.is_host_name(host.lower()):
             raise ValidationError("must be a mail address.")
 
 
@@ -281,4 +282,4 @@ _TYPE = r"(?:[A-Za-z][A-Za-z0-9-]*|[0-9]+(?:\.[0-9]+)+)"
 _PAIR = rf"{_TYPE}={_VALUE}"
 # Most software writes a space after the comma, as RFC 1779 did.
 _DISTINGUISHED_NAME = re.compile(rf"{_PAIR}(?:\+{_PAIR})*(?:, ?{_PAIR}(?:\+{_PAIR})*)*")
-_MAIL_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
+_LOCAL_PART = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}")
