@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flask_dynreg.errors import Problem
-from flask_dynreg.metadata import key_sets
 from flask_dynreg.metadata.algorithms import MACS, SIGNATURES, SYMMETRIC, can_encrypt, can_verify
 from flask_dynreg.metadata.openid import CIBA, OIDC
 from flask_dynreg.metadata.repairs import ENCRYPTED
@@ -98,7 +97,8 @@ def one_certificate_subject(metadata: Metadata, server: ServerSupport) -> Iterat
 def certificate_for_self_signed(metadata: Metadata, server: ServerSupport) -> Iterator[Problem]:
     if _unused("self_signed_tls_client_auth", metadata, server) or "jwks_uri" in metadata:
         return
-    if not any("x5c" in key for key in key_sets.sound_keys(metadata.get("jwks"))):
+    keys = metadata.get("jwks", {"keys": ()})["keys"]
+    if not any("x5c" in key and can_verify([key], SIGNATURES) for key in keys):
         description = "must have a key with its certificate (x5c), or jwks_uri be there."
         yield Problem("/jwks", description, "RFC 8705 section 2.2.2")
 
