@@ -58,7 +58,7 @@ def negotiated(
         if stated is not None and stated not in wanted:
             yield Problem(f"/{choice.single}", f"must be one of the client's own {name}.", SECTION)
         elif stated not in supported:
-            common = [value for value in wanted if value in supported]
+            common = [value for value in dict.fromkeys(wanted) if value in supported]
             if common:
                 # If none of them fits, the rules tell what is missing for the first.
                 metadata[choice.single] = next((value for value in common if fits(choice.single, value)), common[0])
