@@ -63,6 +63,14 @@ def test_there_is_a_secret_where_one_is_needed(op: Provider, method: str, member
     assert len(op.updated(client, with_(method, **members)).get("client_secret", "")) >= octets
 
 
+def test_a_secret_that_becomes_a_key_is_as_long_as_one(op: Provider) -> None:
+    """Registrar.update"""
+    client = op.registered(BASE)
+    again = op.updated(client, {**BASE, "id_token_signed_response_alg": "HS512"})
+    assert len(again["client_secret"]) >= 64 and again["client_secret"] != client["client_secret"]
+    assert op.updated(client, BASE)["client_secret"] == again["client_secret"]
+
+
 @pytest.mark.parametrize(
     ("keys", "algorithm", "fine"),
     [
@@ -125,7 +133,7 @@ def test_tls_client_auth_has_exactly_one_subject(op: Provider, name: str) -> Non
     assert name not in op.metadata(certified)
 
 
-@requirement("RFC8705-2.1.2-02", "RFC8705-2.1.2-03")
+@requirement("RFC8705-2.1.2-03")
 @pytest.mark.parametrize(
     ("name", "value"), [("tls_client_auth_san_ip", "999.1.1.1"), ("tls_client_auth_subject_dn", "not a dn")]
 )
@@ -143,6 +151,7 @@ def test_a_subject_that_no_certificate_has_is_refused(op: Provider, name: str, v
         ({"jwks": {"keys": [ec_jwk(x5c=[certificate("EC")])]}}, True),
         ({"jwks": {"keys": [ec_jwk(), rsa_jwk(x5c=[certificate("RSA")])]}}, True),
         ({"jwks": {"keys": [ec_jwk(), {"kty": "new", "x5c": [certificate("EC")]}]}}, False),
+        ({"jwks": {"keys": [ec_jwk(use="enc", x5c=[certificate("EC")])]}}, False),
     ],
 )
 def test_a_self_signed_certificate_is_registered(op: Provider, keys: dict[str, Any], fine: bool) -> None:

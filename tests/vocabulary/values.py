@@ -261,6 +261,9 @@ _UNSOUND: dict[str, list[Any]] = {
         "a b@client.example",
         "a@b@c",
         "a@-",
+        "a@client..example",
+        "a@.example",
+        "x" * 65 + "@a.example",
         "\u00e9@a",
     ],
 }
