@@ -17,6 +17,8 @@ LONGEST_SCOPE = 8192
 MOST_ITEMS = 100
 MOST_SECONDS = 2**31 - 1
 
+_READABLE = "must have no control characters and no invisible or direction-changing ones."
+
 Needs = str | tuple[str, ...]
 """Names of server metadata, or of an authentication method; one of them must be on for a member to be known."""
 
@@ -77,7 +79,7 @@ class Text(Member):
         if len(value) > self.longest:
             raise ValidationError(f"must be of at most {self.longest} characters.")
         if is_dangerous(value):
-            raise ValidationError("must have no control characters and no invisible or direction-changing ones.")
+            raise ValidationError(_READABLE)
 
 
 class Name(Member):
@@ -192,6 +194,8 @@ class DistinguishedName(Member):
     def check(self, value: Any) -> None:
         if not isinstance(value, str) or len(value) > LONGEST_DESCRIPTION or not _DISTINGUISHED_NAME.fullmatch(value):
             raise ValidationError("must be a distinguished name in the form of RFC 4514, such as CN=client,O=Example.")
+        if is_dangerous(value):
+            raise ValidationError(_READABLE)
 
 
 class HostName(Member):
