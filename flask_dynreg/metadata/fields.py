@@ -221,7 +221,7 @@ class MailAddress(Member):
 
     def check(self, value: Any) -> None:
         local, _, host = value.rpartition("@") if isinstance(value, str) else ("", "", "")
-        if not _LOCAL_PART.fullmatch(local) or not uris.is_host_name(host.lower()):
+        if not _LOCAL_PART.fullmatch(local) or not is_host_name(host.lower()):
             raise ValidationError("must be a mail address.")
 
 
