@@ -6,7 +6,7 @@ from flask_dynreg.extension import DynamicRegistration
 from flask_dynreg.operations.migrations import include_object
 from flask_dynreg.protocol.endpoints import ConfigurationEndpoint, RegistrationEndpoint
 from flask_dynreg.protocol.resource import ProtectedResource
-from flask_dynreg.registrar import Withdrawal
+from flask_dynreg.registrar import RaceLostError, Withdrawal
 from flask_dynreg.registry.models import (
     ClientEventMixin,
     InitialAccessTokenMixin,
@@ -29,6 +29,7 @@ __all__ = [
     "Models",
     "Principal",
     "ProtectedResource",
+    "RaceLostError",
     "RegisteredClientMixin",
     "RegistrationEndpoint",
     "StatementIssuerMixin",

@@ -129,6 +129,16 @@ class DynamicRegistration:
         """
         return self.registrar.query_client(client_id)
 
+    def set_operator_metadata(self, client_id: str, /, **members: Any) -> None:
+        """Sets members of a client's metadata that are an operator's to set in the schema (`operator=True`); None removes one.
+
+        Writes an event, and a new `version` of the client; nothing where nothing changes. Takes part in the transaction of the
+        session: the caller commits. Raises ValueError, which names the member, for any other name and for a value that is not
+        sound, LookupError if there is no such client, and RaceLostError if somebody else changes it at this moment: then nothing
+        was written, and the caller may begin anew.
+        """
+        self.registrar.set_operator_metadata(client_id, members)
+
     def trust_facts(self, client: RegisteredClient) -> TrustFacts:
         """What is known of a client beside what it says of itself, for the page that asks a user for consent.
 

@@ -279,6 +279,27 @@ class Registrar:
             return False
         return octets == SECRET_OCTETS or self.credentials.is_key(kept, octets)
 
+    def set_operator_metadata(self, client_id: str, members: Mapping[str, Any]) -> None:
+        """Sets members that are operators' names of the schema, or with None removes them. Writes nothing where nothing changes.
+
+        Takes part in the session's transaction, after what waits in the session to be written. Raises ValueError, which names the
+        member, LookupError if the client is not there, and RaceLostError.
+        """
+        self._check.vocabulary.check_operator_metadata(members)
+        self.sessions.session.flush()
+        client = self._clients.find(client_id) if is_client_id(client_id) else None
+        if client is None:
+            raise LookupError("There is no client with this id.")
+        before = client.client_metadata
+        changed = {name: value for name, value in members.items() if before.get(name) != value}
+        if not changed:
+            return
+        after = {name: value for name, value in {**before, **changed}.items() if value is not None}
+        client.set_client_metadata(after)
+        event = self._event("set_by_operator", client, members=sorted(changed))
+        if not self._clients.replace(client, self.credentials.now(), event):
+            raise RaceLostError()
+
     def delete(self, client: ClientRecord) -> None:
         """Deletes the client and, by the host's hooks, what was issued for it. Raises RaceLostError."""
         if not self._clients.remove(client, self._event("deleted", client)):
@@ -302,8 +323,9 @@ class Registrar:
         except (DBAPIError, TimeoutError) as error:
             raise TemporarilyUnavailableError() from error
 
-    def _event(self, type_: str, client: ClientRecord, checked: CheckedMetadata | None = None) -> dict[str, Any]:
-        details: dict[str, Any] = {}
+    def _event(
+        self, type_: str, client: ClientRecord, checked: CheckedMetadata | None = None, **details: Any
+    ) -> dict[str, Any]:
         if checked and checked.taken:
             details["taken"] = checked.taken
         if checked and checked.statement:

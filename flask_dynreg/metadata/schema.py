@@ -87,7 +87,8 @@ class Vocabulary:
         members = {field.data_key or name: _as_member(field) for name, field in schema.fields.items()}
         if made := sorted(SERVER_MADE.intersection(members)):
             raise ConfigurationError(f"The schema must not have {', '.join(made)}: the server alone sets it.")
-        self.operator_names = frozenset(name for name, member in members.items() if member.operator)
+        self._operators = {name: member for name, member in members.items() if member.operator}
+        self.operator_names = frozenset(self._operators)
         self._members = {
             name: member for name, member in members.items() if not member.operator and _is_known(name, member, server)
         }
@@ -117,13 +118,20 @@ class Vocabulary:
                     description = f"must have each language tag once, and at most {MOST_TAGGED} tagged members in all."
                     problems.append(Problem(f"/{name}", description, "RFC 7591 section 2.2"))
                 tags.add(name.lower())
-            try:
-                member.check(value)
-            except ValidationError as error:
-                problems += _problems(name, member, error)
-            else:
+            found = _faults(name, member, value)
+            problems += found
+            if not found:
                 metadata[name] = value
         return metadata, problems
+
+    def check_operator_metadata(self, members: Mapping[str, Any]) -> None:
+        """Raises ValueError, naming the member: for what is no operator's name, or no value of it. None stands for no value."""
+        for name, value in members.items():
+            member = self._operators.get(name)
+            if member is None:
+                raise ValueError(f"{name} must be a name of the schema that is an operator's to set.")
+            for problem in [] if value is None else _faults(name, member, value):
+                raise ValueError(f"{name}: {problem.description}")
 
     def _tagged(self, name: str) -> Member | None:
         """RFC 7591 section 2.2: `client_name#ja`. A tag that is none, or on another member, makes an unknown name."""
@@ -172,6 +180,15 @@ def _as_member(field: Field[Any]) -> Member:
 def _is_known(name: str, member: Member, server: ServerSupport) -> bool:
     needs = (name,) if isinstance(member, Choice) else member.needs
     return not needs or any(server.declares(need) for need in needs)
+
+
+def _faults(name: str, member: Member, value: Any) -> list[Problem]:
+    """What is wrong with a value."""
+    try:
+        member.check(value)
+    except ValidationError as error:
+        return _problems(name, member, error)
+    return []
 
 
 def _problems(name: str, member: Member, error: ValidationError) -> list[Problem]:

@@ -1,10 +1,11 @@
 """The tables. Mixins for a host's own models, and the default models made of them."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sqlalchemy import BigInteger, FromClause, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, FromClause, Index, Integer, MetaData, String, Table, Text, inspect
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 
@@ -51,6 +52,13 @@ class RegisteredClientMixin(RegisteredClient):
     _software_id: Mapped[str | None] = mapped_column("software_id", ExactText)
     statement_issuer: Mapped[str | None] = mapped_column(Exact, index=True)
     name_skeleton: Mapped[str | None] = mapped_column(ExactText, index=True)
+
+    def set_client_metadata(self, value: Mapping[str, Any]) -> None:
+        """Replaces the metadata, as they are: nothing is checked. `version` grows when the session writes it."""
+        super().set_client_metadata(value)
+        if inspect(self).has_identity:
+            # Counted in the database: somebody else may have written the row since it was read.
+            self.version = type(self).version + 1
 
     @declared_attr.directive
     def __table_args__(cls) -> Any:  # noqa: N805 - SQLAlchemy calls it with the class

@@ -122,7 +122,7 @@ class Provider:
         self.dynreg = dynreg
         self.documents = documents
         self._db = db
-        self._registrations = self._updates = 0
+        self._registrations = self._changes = 0
 
     @cached_property
     def http(self) -> FlaskClient:
@@ -135,7 +135,7 @@ class Provider:
 
     def put(self, client: Client, metadata: Mapping[str, Any]) -> TestResponse:
         answer = update(self.http, client, {"client_id": client["client_id"], **metadata})
-        self._updates += answer.status_code == 200
+        self._changes += answer.status_code == 200
         return answer
 
     def registered(self, metadata: Mapping[str, Any]) -> Client:
@@ -173,7 +173,7 @@ class Provider:
         assert body["error_description"].startswith(
             f"{member_of(pointers[0])}: " if pointers[0] else "The request body"
         )
-        assert self._rows() == (self._registrations, self._registrations + self._updates)
+        assert self._rows() == (self._registrations, self._registrations + self._changes)
         return list(dict.fromkeys(pointers))
 
     def members(self, metadata: Mapping[str, Any]) -> set[str]:
@@ -186,6 +186,13 @@ class Provider:
             models = (self.dynreg.models.client, self.dynreg.models.event)
             counts = [select(func.count()).select_from(model).scalar_subquery() for model in models]
             return tuple(self._db.session.execute(select(*counts)).one())
+
+    def set_by_operator(self, client: Client, **members: Any) -> None:
+        """These members, which make a difference."""
+        with self.app.app_context():
+            self.dynreg.set_operator_metadata(client["client_id"], **members)
+            self._db.session.commit()
+        self._changes += 1
 
     def details(self, client: Client) -> list[dict[str, Any]]:
         """What is noted in the events of a client, the oldest first."""

@@ -83,14 +83,6 @@ def host() -> Iterator[Provider]:
         yield server
 
 
-def set_by_operator(host: Provider, client: Client, **members: Any) -> None:
-    with host.app.app_context():
-        found = host.dynreg.query_client(client["client_id"])
-        assert found is not None
-        found.set_client_metadata({**found.client_metadata, **members})
-        host.dynreg.registrar.sessions.session.commit()
-
-
 def kept(host: Provider, client: Client) -> dict[str, Any]:
     """What is in the record, as the host's code sees it."""
     with host.app.app_context():
@@ -162,14 +154,44 @@ def test_an_operators_name_is_not_taken_from_a_client_and_that_is_noted(host: Pr
 
 def test_an_operators_name_is_kept_over_updates_and_never_shown(host: Provider) -> None:
     client = host.registered({**BASE, "tier": "gold"})
-    set_by_operator(host, client, **OPERATORS)
+    host.set_by_operator(client, **OPERATORS)
     assert read(host.http, client).get_json() == client
     for sent in (client, BASE, {**BASE, **OPERATORS, "risk_class": "low"}, {**BASE, "approved": None}):
         updated = host.updated(client, sent)
         assert not OPERATORS.keys() & updated.keys()
         assert kept(host, client) == OPERATORS
-    assert "ignored" not in host.details(client)[0]
-    assert host.details(client)[3]["ignored"] == sorted(OPERATORS)
+    assert [details.get("ignored") for details in host.details(client)] == [
+        *(None, None, None, None),  # registered, set, and updated by what the client was told
+        sorted(OPERATORS),
+        ["approved"],
+    ]
+
+
+def test_an_operator_sets_and_removes_a_member_at_a_time(host: Provider) -> None:
+    client = host.registered(BASE)
+    host.set_by_operator(client, approved=False)
+    host.set_by_operator(client, risk_class="low", **{"x-note": "Ask Ann."})
+    assert kept(host, client) == {"approved": False, "risk_class": "low", "x-note": "Ask Ann."}
+    host.set_by_operator(client, approved=True, risk_class=None)
+    assert kept(host, client) == {"approved": True, "x-note": "Ask Ann."}
+    assert host.details(client)[1:] == [
+        {"members": names} for names in (["approved"], ["risk_class", "x-note"], ["approved", "risk_class"])
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("department", "Sales"), ("client_name", "Mine"), ("redirect_uris", None), ("scope", "mcp:admin")),
+        *(("note", "x"), ("risk_class#de", "low"), ("client_secret", "x"), ("unknown", None)),
+        *(("risk_class", "middle"), ("risk_class", 7), ("approved", "perhaps"), ("x-note", ["x"])),
+    ],
+)
+def test_what_no_operator_sets_is_named_and_changes_nothing(host: Provider, name: str, value: Any) -> None:
+    client = host.registered(BASE)
+    with pytest.raises(ValueError, match=f"^{name}\\b"):
+        host.set_by_operator(client, **{"approved": True, name: value})
+    assert kept(host, client) == {} and len(host.details(client)) == 1
 
 
 def test_a_tagged_operators_name_is_unknown(host: Provider) -> None:
