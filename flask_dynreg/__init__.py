@@ -3,7 +3,9 @@
 from flask_dynreg.access.doors import Principal
 from flask_dynreg.errors import ConfigurationError, TemporarilyUnavailableError
 from flask_dynreg.extension import DynamicRegistration
+from flask_dynreg.metadata.schema import ClientMetadataSchema
 from flask_dynreg.operations.migrations import include_object
+from flask_dynreg.outbound import Fetched, Fetcher, FetchError, GuardedFetcher
 from flask_dynreg.protocol.endpoints import ConfigurationEndpoint, RegistrationEndpoint
 from flask_dynreg.protocol.resource import ProtectedResource
 from flask_dynreg.registrar import RaceLostError, Withdrawal
@@ -21,9 +23,14 @@ from flask_dynreg.signals import client_deleted, client_registered, client_updat
 
 __all__ = [
     "ClientEventMixin",
+    "ClientMetadataSchema",
     "ConfigurationEndpoint",
     "ConfigurationError",
     "DynamicRegistration",
+    "FetchError",
+    "Fetched",
+    "Fetcher",
+    "GuardedFetcher",
     "InitialAccessTokenMixin",
     "LookAlike",
     "Models",

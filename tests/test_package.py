@@ -9,11 +9,14 @@ import tarfile
 import venv
 from configparser import ConfigParser
 from pathlib import Path
+from types import ModuleType
 from zipfile import ZipFile
 
 import pytest
 
 import flask_dynreg
+import flask_dynreg.fields
+from flask_dynreg.metadata import fields
 from tests.conftest import CLIENT, SERVER_METADATA
 from tests.servers import ROOT
 
@@ -110,5 +113,17 @@ def test_the_wheel_works_away_from_the_checkout(distributions: Path, tmp_path: P
     assert answer.strip() == f"{packages / 'flask_dynreg' / '__init__.py'} 201 CREATED"
 
 
-def test_the_public_names_are_sorted() -> None:
-    assert flask_dynreg.__all__ == sorted(flask_dynreg.__all__)
+@pytest.mark.parametrize("module", [flask_dynreg, flask_dynreg.fields])
+def test_the_public_names_are_sorted_and_there(module: ModuleType) -> None:
+    assert module.__all__ == sorted(module.__all__)
+    assert all(
+        getattr(module, name).__module__.startswith("flask_dynreg.") for name in module.__all__ if name[0].isupper()
+    )
+
+
+def test_every_type_that_a_host_may_need_is_public() -> None:
+    """Those left out are about a single name of the specifications, or of use with a rule of ours only."""
+    types = {
+        name for name, found in vars(fields).items() if isinstance(found, type) and issubclass(found, fields.Member)
+    }
+    assert types - set(flask_dynreg.fields.__all__) == {"Choice", "Identifier", "LogoutURL", "Scope"}

@@ -6,14 +6,18 @@ import re
 from dataclasses import fields
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
+from flask_sqlalchemy import SQLAlchemy
 
+from flask_dynreg import DynamicRegistration
 from flask_dynreg.config import Settings
-from tests.conftest import CLIENT, ISSUER
+from tests.conftest import CLIENT, ISSUER, MakeApp
 from tests.servers import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = [dedent(block) for _, block in re.findall(r"^( *)```python\n(.*?)^\1```$", README, re.MULTILINE | re.DOTALL)]
 SETTINGS = {f"DYNREG_{setting.name.upper()}": setting.metadata for setting in fields(Settings)}
 
 
@@ -34,10 +38,23 @@ def test_no_other_setting_is_spoken_of() -> None:
 
 
 def test_the_python_in_it_compiles() -> None:
-    blocks = re.findall(r"^( *)```python\n(.*?)^\1```$", README, re.MULTILINE | re.DOTALL)
-    assert blocks
-    for number, (_, block) in enumerate(blocks, start=1):
-        compile(dedent(block), f"README.md, block {number}", "exec")
+    assert BLOCKS
+    for number, block in enumerate(BLOCKS, start=1):
+        compile(block, f"README.md, block {number}", "exec")
+
+
+def test_the_example_of_metadata_of_a_hosts_own_works(make_app: MakeApp) -> None:
+    (block,) = (block for block in BLOCKS if "ClientMetadataSchema" in block)
+    db = SQLAlchemy()
+    names: dict[str, Any] = {"DynamicRegistration": DynamicRegistration, "db": db}
+    exec(block, names)  # noqa: S102 - it is our own text
+    app = make_app(db, names["dynreg"], DYNREG_ACCESS=["open"])
+    sent = CLIENT | {"department": "Sales", "risk_class": "high"}
+    client = app.test_client().post("/oauth2/register", json=sent, base_url=ISSUER).get_json()
+    assert client["department"] == "Sales" and "risk_class" not in client
+    with app.app_context():
+        names["assess"](client["client_id"])
+        assert names["dynreg"].query_client(client["client_id"]).client_metadata["risk_class"] == "low"
 
 
 def test_the_example_of_a_host_registers_a_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,7 +61,7 @@ class ClientMetadataSchema(
 ):
     """What a client may say of itself. A name that is not here is ignored, as RFC 7591 section 2 wants.
 
-    A host adds names by a subclass, with the fields of `flask_dynreg.fields` or with marshmallow's own:
+    A host adds names by a subclass, with the types of `flask_dynreg.fields` or with fields of marshmallow's own:
 
         class OurMetadata(ClientMetadataSchema):
             department = Text("Our handbook")

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 import pytest
 from flask_sqlalchemy import SQLAlchemy
 
-from flask_dynreg import DynamicRegistration, RaceLostError
-from flask_dynreg.metadata.fields import Name, Text
-from flask_dynreg.metadata.schema import ClientMetadataSchema
+from flask_dynreg import ClientMetadataSchema, DynamicRegistration, RaceLostError
+from flask_dynreg.fields import Name, Text
 from flask_dynreg.registrar import Registered
 from tests.conftest import MakeApp
 from tests.hosts import heard

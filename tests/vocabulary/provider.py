@@ -14,9 +14,7 @@ from marshmallow import Schema
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
-from flask_dynreg import DynamicRegistration
-from flask_dynreg.metadata.schema import ClientMetadataSchema
-from flask_dynreg.outbound import Fetched, FetchError
+from flask_dynreg import ClientMetadataSchema, DynamicRegistration, Fetched, FetchError
 from tests.conformance.exchange import Client, post, read, update
 from tests.conftest import SERVER_METADATA
 

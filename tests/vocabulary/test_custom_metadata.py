@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validates, validates_schema
 from marshmallow.validate import Length, OneOf, Range, Regexp
 
-from flask_dynreg.errors import ConfigurationError
-from flask_dynreg.metadata.fields import Flag, Items, Name, Seconds, SecureURL, Text
-from flask_dynreg.metadata.schema import ClientMetadataSchema
+from flask_dynreg import ClientMetadataSchema, ConfigurationError
+from flask_dynreg.fields import Flag, Items, Name, Seconds, SecureURL, Text
 from tests.conformance.exchange import Client, read
 from tests.hostile import json_values
 from tests.vocabulary.provider import BASE, DEFAULTS, Provider, provider, same, told
