@@ -50,10 +50,11 @@ class TrustFacts:
     None."""
 
     verified_host: str | None
-    """The host that has said, over https, that every redirect URI of the client is its own: that of `sector_identifier_uri`,
-    whose document was fetched and lists them (OpenID Connect Registration 1.0 section 5). None without one, and where a redirect
-    URI leads to a program on the user's device, which any client can register. Neither a redirect URI nor a software statement
-    proves a host: anybody can name the one, and send the other.
+    """The host of a redirect URI that has said, over https, that every redirect URI of the client is its own: that of
+    `sector_identifier_uri`, whose document was fetched and lists them (OpenID Connect Registration 1.0 section 5). None without
+    one, where it is not the host of a redirect URI, and where a redirect URI leads to a program on the user's device, which any
+    client can register. Neither a redirect URI nor a software statement proves a host: anybody can name the one, and send the
+    other.
     """
 
     redirect_hosts: tuple[str, ...]
@@ -143,6 +144,7 @@ def _agree(pages: Collection[URI | None], redirects: Collection[URI]) -> bool | 
 
 def _verified_host(client: RegisteredClient, redirects: Collection[URI]) -> str | None:
     sector = parsed(client.client_metadata.get("sector_identifier_uri", ""))
-    # Nobody has fetched what a client names that was there before.
-    known = sector and client.source and redirects and not any(map(_is_on_this_device, redirects))
-    return sector.host if sector and known else None
+    # Nobody has fetched what a client names that was there before; and anybody can put a list of addresses of others at a
+    # host that publishes what its users write.
+    known = client.source and not any(map(_is_on_this_device, redirects))
+    return sector.host if sector and known and any(uri.host == sector.host for uri in redirects) else None

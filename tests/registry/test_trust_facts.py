@@ -151,10 +151,13 @@ def test_a_page_cannot_be_compared_with_a_program_on_this_device(sqlite_host: Ho
 @pytest.mark.parametrize(
     ("uris", "verified"),
     [
-        (["https://client.example/cb"], "sector.example"),
-        (["https://client.example/cb", "https://other.example/cb"], "sector.example"),
-        (["https://client.example/cb", "http://127.0.0.1/cb"], None),
-        (["com.example.app:/cb"], None),
+        (["https://sector.example/cb"], "sector.example"),
+        (["https://other.example/cb", "https://SECTOR.example:8443/cb"], "sector.example"),
+        (["https://client.example/cb"], None),
+        (["https://www.sector.example/cb", "https://sector.example.other.example/cb"], None),
+        (["https://sector.example/cb", "http://127.0.0.1/cb"], None),
+        (["https://sector.example/cb", "com.example.app:/cb"], None),
+        (["com.example.app://sector.example/cb"], None),
         ([], None),
     ],
 )
