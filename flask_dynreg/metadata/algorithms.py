@@ -56,6 +56,14 @@ def can_encrypt(keys: Collection[Mapping[str, Any]], algorithm: str) -> bool:
     )
 
 
+def uses(key: Mapping[str, Any]) -> set[str]:
+    """What this sound public key is for, by its `use` or else by all that it says: `sig`, `enc`, both or nothing known here."""
+    if "use" in key:
+        return {key["use"]}
+    encrypts = any(can_encrypt([key], algorithm) for algorithm in _ENCRYPTED_WITH)
+    return {use for use, is_one in (("sig", can_verify([key], SIGNATURES)), ("enc", encrypts)) if is_one}
+
+
 def _fits(key: Mapping[str, Any], algorithm: str, kinds: Mapping[str, list[Kind]], use: str, operation: str) -> bool:
     kind = (key["kty"], None if key["kty"] == "RSA" else key.get("crv"))
     operations = key.get("key_ops", [operation])

@@ -9,6 +9,8 @@ from cryptography.x509 import load_der_x509_certificate
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
+from flask_dynreg.metadata.algorithms import uses
+
 MOST_KEYS = 32
 
 _TYPES: Mapping[str, type[RSAKey | ECKey | OKPKey]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
@@ -41,9 +43,18 @@ def faults(value: Any) -> Faults:
     names = [key["kid"] for key in sound if "kid" in key]
     if len(set(names)) != len(names):
         yield None, "must have a kid only once."
-    uses = {key.get("use") for key in sound}
-    if None in uses and len(uses) > 1:  # OpenID Connect Registration section 2
-        yield None, "must have use on every key, if it has it on one."
+    if _needs_use(sound):
+        yield None, "must have use on every key, as it has or may have keys for signatures and keys for encryption."
+
+
+def _needs_use(keys: list[dict[str, Any]]) -> bool:
+    """Whether a key lacks `use` in a set with keys of both kinds (OpenID Connect Registration section 2).
+
+    A key that is fit for both is of no kind by itself. Beside one that has `use` it may be of the other.
+    """
+    unstated = [uses(key) for key in keys if "use" not in key]
+    kinds = set().union(*(each for each in map(uses, keys) if len(each) == 1))
+    return bool(unstated) and (len(kinds) == 2 or (len(unstated) < len(keys) and {"sig", "enc"} in unstated))
 
 
 def sound_keys(value: Any) -> list[dict[str, Any]]:

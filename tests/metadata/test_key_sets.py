@@ -146,10 +146,39 @@ def test_a_kid_is_there_once() -> None:
     assert pointers(ec_jwk(kid="a"), okp_jwk(kid="A")) == []
 
 
-def test_every_key_says_what_it_is_for_or_none_does() -> None:
-    assert pointers(ec_jwk(use="sig"), okp_jwk("X25519", use="enc")) == []
-    assert "must have use on every key" in told({"keys": [ec_jwk(use="sig"), okp_jwk("X25519")]})
-    assert "must have use on every key" in told({"keys": [ec_jwk(), okp_jwk("X25519", use="enc")]})
+@pytest.mark.parametrize(
+    ("keys", "fine"),
+    [
+        ([ec_jwk(use="sig"), okp_jwk("X25519", use="enc")], True),
+        # both kinds, whatever tells them
+        ([okp_jwk(), okp_jwk("X25519")], False),
+        ([ec_jwk(use="sig"), okp_jwk("X25519")], False),
+        ([okp_jwk(), okp_jwk("X25519", use="enc")], False),
+        ([ec_jwk(alg="ES256"), rsa_jwk(alg="RSA-OAEP")], False),
+        ([ec_jwk(key_ops=["verify"]), rsa_jwk(key_ops=["wrapKey"])], False),
+        ([ec_jwk(use="sig"), okp_jwk(), rsa_jwk(use="enc")], False),
+        # one kind
+        ([ec_jwk(use="sig"), okp_jwk()], True),
+        ([ec_jwk(use="sig"), rsa_jwk(alg="PS256")], True),
+        ([ec_jwk(use="sig"), ec_jwk("secp256k1"), rsa_jwk(key_ops=["verify"])], True),
+        ([rsa_jwk(use="enc"), okp_jwk("X25519")], True),
+        ([rsa_jwk(use="enc"), ec_jwk(alg="ECDH-ES")], True),
+        ([ec_jwk(use="sig"), okp_jwk(use="sig")], True),
+        # a key for both is one of the other kind only where `use` is spoken of
+        ([ec_jwk()], True),
+        ([ec_jwk(), rsa_jwk()], True),
+        ([ec_jwk(), okp_jwk()], True),
+        ([ec_jwk(use="sig"), rsa_jwk()], False),
+        ([ec_jwk(), okp_jwk("X25519", use="enc")], False),
+        # what nobody knows is of no kind
+        ([ec_jwk(use="sig"), rsa_jwk(alg="new")], True),
+        ([ec_jwk(use="sig"), {"kty": "new"}], True),
+    ],
+)
+def test_every_key_of_a_set_of_both_kinds_says_what_it_is_for(keys: list[Any], fine: bool) -> None:
+    for ordered in (keys, keys[::-1]):
+        assert pointers(*ordered) == ([] if fine else ["/jwks"])
+        assert fine or "must have use on every key" in told({"keys": ordered})
 
 
 # ---- Keys that are none
