@@ -37,6 +37,8 @@ _MOST_ATTEMPTS = 4
 _LONGEST_AGE = 2**31  # RFC 9111 section 1.2.2
 
 _LATE = "The host must be faster: the document did not come in time."
+# Also where the name is not known: a stranger must not learn which names there are within a network.
+_NOT_PUBLIC = "The host must have a name with public addresses, and no other ones."
 _TOO_LARGE = "The document is too large."
 _MALFORMED = "The answer must be complete, and well-formed HTTP."
 
@@ -217,9 +219,9 @@ class _Fetch:
             entries = resolve(f"{self.host}.", self.port)
             found = dict.fromkeys(ipaddress.ip_address(str(entry[4][0])) for entry in entries)
         except (OSError, ValueError) as error:
-            raise FetchError("The host must have a name that can be resolved.") from error
+            raise FetchError(_NOT_PUBLIC) from error
         if not found or not all(map(is_global_unicast, found)):
-            raise FetchError("The host must have public addresses, and no other ones.")
+            raise FetchError(_NOT_PUBLIC)
         return [str(each) for each in found]
 
     def _connected(self, addresses: list[str], connect: Connect) -> socket.socket:
