@@ -152,17 +152,21 @@ class WebURL(Member):
 
 
 class SecureURL(Member):
-    """An https URL. `fetched`: this server asks it for something, so that it must not lead inside a network."""
+    """An https URL without a fragment.
 
-    def __init__(self, section: str, *, fetched: bool = False, fragment: bool = False, **options: Any) -> None:
+    `public`: the server sends something there, so that it must not lead inside a network. `fetched`: there is a document that
+    `GuardedFetcher` fetches, from public hosts and port 443 alone.
+    """
+
+    def __init__(self, section: str, *, public: bool = False, fetched: bool = False, **options: Any) -> None:
         super().__init__(section, **options)
+        self.public = public
         self.fetched = fetched
-        self.fragment = fragment
 
     def check(self, value: Any) -> None:
         if not isinstance(value, str):
             raise ValidationError("must be a string.")
-        if fault := uris.secure_fault(value, fetched=self.fetched, fragment=self.fragment):
+        if fault := uris.secure_fault(value, public=self.public, fetched=self.fetched):
             raise ValidationError(fault)
 
 

@@ -63,7 +63,7 @@ class OpenIDLogout(Schema):
     post_logout_redirect_uris = Items(Identifier(RP_INITIATED_LOGOUT), needs="end_session_endpoint")
     frontchannel_logout_uri = LogoutURL(FRONT_CHANNEL_LOGOUT, needs="frontchannel_logout_supported")
     frontchannel_logout_session_required = Flag(FRONT_CHANNEL_LOGOUT, needs="frontchannel_logout_session_supported")
-    backchannel_logout_uri = SecureURL(BACK_CHANNEL_LOGOUT, fetched=True, needs="backchannel_logout_supported")
+    backchannel_logout_uri = SecureURL(BACK_CHANNEL_LOGOUT, public=True, needs="backchannel_logout_supported")
     backchannel_logout_session_required = Flag(BACK_CHANNEL_LOGOUT, needs="backchannel_logout_session_supported")
 
 
@@ -74,7 +74,7 @@ class BackchannelAuthentication(Schema):
         CIBA, "poll", "ping", "push", among="backchannel_token_delivery_modes_supported"
     )
     backchannel_client_notification_endpoint = SecureURL(
-        CIBA, fetched=True, needs="backchannel_token_delivery_modes_supported"
+        CIBA, public=True, needs="backchannel_token_delivery_modes_supported"
     )
     backchannel_authentication_request_signing_alg = Name(
         CIBA, among="backchannel_authentication_request_signing_alg_values_supported"

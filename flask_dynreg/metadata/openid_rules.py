@@ -14,7 +14,7 @@ from flask_dynreg.metadata.uris import parsed
 
 RULES = Rules()
 
-_PORTS = {"https": "443", "http": "80"}
+_PORTS = {"https": 443, "http": 80}
 
 
 @RULES.rule("redirect_uris")
@@ -54,12 +54,9 @@ def secure_frontchannel_logout(metadata: Metadata, server: ServerSupport) -> Ite
         yield Problem("/frontchannel_logout_uri", description, FRONT_CHANNEL_LOGOUT)
 
 
-def _origin(value: str) -> tuple[str, str | None, str] | None:
+def _origin(value: str) -> tuple[str, str, int | None] | None:
     uri = parsed(value)
-    if uri is None or uri.authority is None:
-        return None
-    port = uri.authority.rpartition("]")[2].partition(":")[2]
-    return uri.scheme, uri.host, port or _PORTS.get(uri.scheme, "")
+    return (uri.scheme, uri.host, uri.port or _PORTS.get(uri.scheme)) if uri and uri.host else None
 
 
 @RULES.rule("token_endpoint_auth_method", about=["post_logout_redirect_uris"])

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from flask_dynreg.hosts import host_and_port, looks_public
+from flask_dynreg.outbound import HTTPS_PORT
 
 LONGEST = 2048
 
@@ -15,11 +16,13 @@ _PARTS = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class URI:
-    """A URI taken apart. `scheme` and `host` are in small letters; `host` is None if the authority is not a sound one."""
+    """A URI taken apart. `scheme` and `host` are in small letters; `host` is None if the authority is not a sound one, and `port`
+    if none is written."""
 
     scheme: str
     authority: str | None
     host: str | None
+    port: int | None
     path: str
     query: str
     fragment: str | None
@@ -33,19 +36,23 @@ def parsed(value: str) -> URI | None:
     if not match:
         return None
     scheme, _, authority, path, query, fragment = match.groups()
-    found = host_and_port(authority) if authority else None
-    return URI(scheme.lower(), authority, found and found[0], path, query or "", fragment)
+    host, port = (host_and_port(authority) if authority else None) or (None, None)
+    return URI(scheme.lower(), authority, host, port, path, query or "", fragment)
 
 
-def secure_fault(value: str, *, fetched: bool, fragment: bool = False) -> str | None:
-    """What would be right about an https URL. One that is `fetched` from here must not lead inside a network."""
+def secure_fault(value: str, *, public: bool = False, fetched: bool = False) -> str | None:
+    """What would be right about an https URL. One that is asked from here must be `public`: not lead inside a network; and one
+    whose document is `fetched` must have the port of https besides.
+    """
     uri = parsed(value)
     if uri is None or uri.scheme != "https" or not uri.host:
         return f"must be an https URL with a host and without user information, of at most {LONGEST} characters."
-    if uri.fragment is not None and not fragment:
+    if uri.fragment is not None:
         return "must have no fragment."
-    if fetched and not looks_public(uri.host):
+    if (public or fetched) and not looks_public(uri.host):
         return "must be on a public host."
+    if fetched and uri.port not in (None, HTTPS_PORT):
+        return f"must have port {HTTPS_PORT}, or none."
     return None
 
 

@@ -319,7 +319,7 @@ def test_whatever_is_sent_as_a_key_set_is_refused_by_name_or_absent(jwks: Any) -
     "uri",
     [
         "https://client.example/jwks",
-        "https://client.example:8443/jwks?x=1",
+        "https://client.example:443/jwks?x=1",
         "https://a.b.client.example",
         "https://93.184.215.14/jwks",
         "https://[2606:4700::1111]/jwks",
@@ -411,7 +411,12 @@ def test_what_is_no_https_url_is_refused(uri: Any) -> None:
 )
 def test_keys_are_not_inside_a_network(host: str) -> None:
     assert APP.pointers(**REDIRECT, jwks_uri=f"https://{host}/jwks") == ["/jwks_uri"]
-    assert APP.pointers(**REDIRECT, jwks_uri=f"https://{host}:8443/") == ["/jwks_uri"]
+    assert APP.pointers(**REDIRECT, jwks_uri=f"https://{host}:443/") == ["/jwks_uri"]
+
+
+@pytest.mark.parametrize("port", [1, 22, 80, 444, 8443, 65535])
+def test_keys_are_at_the_port_from_which_they_are_fetched(port: int) -> None:
+    assert APP.pointers(**REDIRECT, jwks_uri=f"https://client.example:{port}/jwks") == ["/jwks_uri"]
 
 
 @given(text)

@@ -41,7 +41,8 @@ _PAGES = each(
     *(URL, LONGEST_URL, "http://other.example", "https://client.example:8443/#top", "http://localhost:3000/"),
     *("HTTPS://CLIENT.EXAMPLE/%C3%A9", "https://[2001:db8::1]/", "https://xn--e1aybc.example/"),
 )
-_SECURE = each(URL, LONGEST_URL, "https://client.example:8443", "HTTPS://client.example/")
+_DOCUMENT = each(URL, LONGEST_URL, "https://client.example:443", "HTTPS://client.example/")
+_SECURE = [*_DOCUMENT, *each("https://client.example:8443")]
 _FLAGS = each(True, False)
 _FORMATS = {"jwt_vc_json": {"alg_values": ["ES256"]}, "\u00e9": [None, 1.5, ""]}
 _ASYMMETRIC = [*each("RS256"), *each("ES256", "EdDSA", "PS256")]
@@ -77,7 +78,7 @@ SOUND: dict[str, list[Sample]] = {
     **dict.fromkeys(("client_uri", "logo_uri", "tos_uri", "policy_uri", "information_uri", "organization_uri"), _PAGES),
     "scope": each("mcp:read", "mcp:write mcp:read"),
     "contacts": each(["a@client.example", "+1 555 0100"], ["\u30e1"], ["x" * 255] * 100),
-    "jwks_uri": _SECURE,
+    "jwks_uri": _DOCUMENT,
     "jwks": each(JWKS, CERTIFIED, {"keys": [ec_jwk()], "x": [1.5]}, {"keys": [{"kty": "new"}, rsa_jwk()]}),
     # OpenID Connect Registration
     "application_type": each("web", "native"),
@@ -117,7 +118,7 @@ SOUND: dict[str, list[Sample]] = {
     "backchannel_authentication_request_signing_alg": each("RS256", "ES256", jwks_uri=JWKS_URI),
     # Federation and wallets
     "client_registration_types": each(["explicit", "automatic"], ["automatic"]),
-    "signed_jwks_uri": _SECURE,
+    "signed_jwks_uri": _DOCUMENT,
     "description": [*_TEXTS, *each("x" * 2048)],
     "keywords": each(["one", "\u4e8c"], ["x" * 255] * 100),
     "vp_formats_supported": each(_FORMATS, {}),
@@ -190,7 +191,8 @@ WITHIN_NETWORKS = [
         *("[::1]", "[fd00::1]", "[fe80::1]", "[::ffff:127.0.0.1]", "a.localhost", "a.internal", "224.0.0.1"),
     )
 ]
-_FETCHED = [*NO_SECURE_URI, *WITHIN_NETWORKS]
+_NOT_PUBLIC = [*NO_SECURE_URI, *WITHIN_NETWORKS]
+_NOT_FETCHED = [*_NOT_PUBLIC, *(f"https://client.example:{port}/" for port in (1, 80, 444, 8443, 65535))]
 _BAD_TEXTS = ["x" * 256, *(f"a{bad}b" for bad in "\n\x7f\x85\u061c\u200b\u200e\u2028\u202e\u2060\u2066\ufeff")]
 _NO_ALGORITHM = ["XS256", "rs256", "RS256 ", "\u00e9", "RS256\n", "x" * 300]
 _TLS = {"token_endpoint_auth_method": "tls_client_auth"}
@@ -207,7 +209,7 @@ _UNSOUND: dict[str, list[Any]] = {
     "scope": ["x" * 8193],
     "contacts": [["x"] * 101, ["x", ""], ["x" * 256], ["\u202e"], [" "]],
     "keywords": [["x"] * 101, ["x", ""], ["x" * 256], ["\u202e"], [" "]],
-    "jwks_uri": _FETCHED,
+    "jwks_uri": _NOT_FETCHED,
     "jwks": [
         *({"keys": [rsa_jwk(d="AQAB")]}, {"keys": [{"kty": "oct", "k": "AAAA"}]}, {"keys": []}, {"keys": [{}]}),
         *({"keys": [{"kty": "new"}]}, {"keys": [ec_jwk()] * 33}, {"keys": [ec_jwk(kid="1"), rsa_jwk(kid="1")]}),
@@ -215,7 +217,7 @@ _UNSOUND: dict[str, list[Any]] = {
         *({"keys": [ec_jwk(use="x")]}, {"keys": [ec_jwk(kid=1)]}, {"keys": [ec_jwk() | {"x": "AAAA"}]}),
     ],
     "application_type": ["browser", "Web", "native ", "spa"],
-    "sector_identifier_uri": _FETCHED,
+    "sector_identifier_uri": _NOT_FETCHED,
     "subject_type": ["Public", "ephemeral"],
     "default_max_age": [-1, 2**31, 10**400],
     "default_acr_values": [["urn:acr:low", "\u00e9"], ["x"] * 101, ["x" * 256]],
@@ -223,11 +225,11 @@ _UNSOUND: dict[str, list[Any]] = {
     "request_uris": [[uri] for uri in (*NO_URI, *WITHIN_NETWORKS, "http://client.example/r", "com.example.app:/r")],
     "post_logout_redirect_uris": [[uri] for uri in (*NO_URI, f"{URL}#", "http://client.example/", "myapp:/bye")],
     "frontchannel_logout_uri": [*NO_SECURE_URI, "https://other.example/", "https://client.example:8443/"],
-    "backchannel_logout_uri": _FETCHED,
+    "backchannel_logout_uri": _NOT_PUBLIC,
     "backchannel_token_delivery_mode": ["Poll", "none"],
-    "backchannel_client_notification_endpoint": _FETCHED,
+    "backchannel_client_notification_endpoint": _NOT_PUBLIC,
     "client_registration_types": [["\u00e9"], ["x"] * 101],
-    "signed_jwks_uri": _FETCHED,
+    "signed_jwks_uri": _NOT_FETCHED,
     "description": ["x" * 2049, "\u202e"],
     "encrypted_response_enc_values_supported": [["\u00e9"], ["x"] * 101],
     "credential_offer_endpoint": ["client.example", "/path", "https://client.example/ x", "x:" + "x" * 2047, "\u00e9:"],
