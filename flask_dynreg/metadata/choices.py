@@ -7,6 +7,7 @@ from marshmallow import Schema
 
 from flask_dynreg.errors import Problem
 from flask_dynreg.metadata.fields import Choice
+from flask_dynreg.metadata.repairs import ENCRYPTED
 from flask_dynreg.metadata.server import ServerSupport
 
 SECTION = "OpenID Connect RP Metadata Choices 1.0 section 2"
@@ -44,7 +45,8 @@ class MetadataChoices(Schema):
 def negotiated(
     metadata: Metadata, choices: Mapping[str, Choice], server: ServerSupport, fits: Callable[[str, str], bool]
 ) -> Iterator[Problem]:
-    """Puts one value in the place of each list: the stated one where it can be had, else the client's first that can.
+    """Puts one value in the place of each list: the stated one where it can be had, else the client's first that can. Nothing
+    is encrypted where the client has no key for any algorithm of its list: it says what it can do, and asks for nothing by it.
 
     Yields what leaves nothing to choose. `choices` are the lists that are known here, in the order of the schema; `fits(member,
     value)` says whether a value goes with the rest of what the client sent.
@@ -60,8 +62,11 @@ def negotiated(
         elif stated not in supported:
             common = [value for value in dict.fromkeys(wanted) if value in supported]
             if common:
-                # If none of them fits, the rules tell what is missing for the first.
-                metadata[choice.single] = next((value for value in common if fits(choice.single, value)), common[0])
+                # If none of them fits, the rules tell what is missing for the first of those that a client has to have.
+                last = stated if choice.single in ENCRYPTED else common[0]
+                chosen = next((value for value in common if fits(choice.single, value)), last)
+                if chosen is not None:
+                    metadata[choice.single] = chosen
             else:
                 description = f"must have one that this server supports: {', '.join(supported)}."
                 yield Problem(f"/{name}", description, "OpenID Connect RP Metadata Choices 1.0 section 4")

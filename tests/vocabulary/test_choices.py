@@ -163,6 +163,33 @@ def test_an_encryption_is_chosen_for_which_the_client_has_a_key(op: Provider, na
 
 
 @pytest.mark.parametrize(
+    "name", [name for name in CHOICES if name.endswith("encryption_alg_values_supported") and "request" not in name]
+)
+@pytest.mark.parametrize(
+    "brought",
+    [
+        {},
+        {"jwks": {"keys": [ec_jwk("P-384", use="sig")]}},
+        {"jwks": {"keys": [ec_jwk(alg="ES256")]}},
+        {"jwks": {"keys": [rsa_jwk(use="sig")]}},
+        {"token_endpoint_auth_method": "none"},
+    ],
+)
+def test_nothing_is_encrypted_for_a_client_that_has_no_key_for_it(
+    op: Provider, name: str, brought: dict[str, Any]
+) -> None:
+    single, public = CHOICES[name], brought.get("token_endpoint_auth_method") == "none"
+    wanted = ["RSA-OAEP", "ECDH-ES", *(["A256KW", "dir"] if public else [])]
+    sent = {**BASE, **brought, name: wanted, name.replace("_alg_", "_enc_"): ["A256GCM"]}
+    registered = op.metadata(sent)
+    assert not {single, single.replace("_alg", "_enc"), name} & registered.keys()
+    # what is asked for is another thing
+    assert f"/{single}" in op.pointers({**sent, single: "RSA-OAEP"})
+    assert f"/{single}" in op.pointers({**sent, name: [*wanted, "unknown"], single: "unknown"})
+    assert op.metadata({**sent, "jwks": {"keys": [ec_jwk()]}})[single] == "ECDH-ES"
+
+
+@pytest.mark.parametrize(
     "name", ["authorization_signing_alg_values_supported", "introspection_signing_alg_values_supported"]
 )
 def test_an_answer_is_never_unsigned(name: str) -> None:
