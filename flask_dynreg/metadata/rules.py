@@ -85,7 +85,7 @@ def some_grant_type(metadata: Metadata, server: ServerSupport) -> Iterator[Probl
 @RULES.rule("grant_types", "response_types")
 def response_type_for_redirect_grant(metadata: Metadata, server: ServerSupport) -> Iterator[Problem]:
     if not metadata["response_types"] and REDIRECT_GRANTS.intersection(metadata["grant_types"]):
-        supported = ", ".join(sorted(" ".join(sorted(name)) for name in server.response_types))
+        supported = ", ".join(sorted(map(" ".join, server.response_types)))
         description = f"must have one that is supported for its grant types, of {supported}."
         yield Problem("/response_types", description, "RFC 7591 section 2.1")
 

@@ -19,9 +19,12 @@ REDIRECT_GRANTS = frozenset({"authorization_code", "implicit"})
 _GRANT_OF_WORD = {"code": "authorization_code", "token": "implicit", "id_token": "implicit"}
 
 
-def words(response_type: str) -> frozenset[str]:
-    """The order of the words in a response type does not matter (OAuth 2.0 Multiple Response Types section 3)."""
-    return frozenset(response_type.split())
+def words(response_type: str) -> tuple[str, ...]:
+    """In an order of ours, as that in a response type does not matter (OAuth 2.0 Multiple Response Types section 3).
+
+    Each stands there once, with one space between two: any other text is no response type that a server supports.
+    """
+    return tuple(sorted(response_type.split(" ")))
 
 
 def grants_of(response_type: str) -> set[str]:

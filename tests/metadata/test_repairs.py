@@ -30,6 +30,7 @@ EVERYTHING = App(
     }
 )
 CODE_ONLY = App({"grant_types_supported": ["authorization_code"]})
+NO_RESPONSE_TYPES = ["code  token", " code", "code ", "code code", "token code token", "Code"]
 MACHINES = App({"grant_types_supported": ["client_credentials"], "response_types_supported": []})
 PUBLIC = App({"token_endpoint_auth_methods_supported": ["none"]})
 SECRETS = App({"token_endpoint_auth_methods_supported": ["client_secret_post", "none"]})
@@ -137,6 +138,13 @@ def test_a_method_that_is_stated_is_used_or_refused(method: str) -> None:
             ["token code"],
         ),
         (EVERYTHING, ["authorization_code"], ["code", "code token", "id_token"], ["authorization_code"], ["code"]),
+        (
+            EVERYTHING,
+            ["implicit", "authorization_code"],
+            ["code", *NO_RESPONSE_TYPES],
+            ["implicit", "authorization_code"],
+            ["code"],
+        ),
         (EVERYTHING, ["client_credentials"], ["none"], ["client_credentials"], ["none"]),
     ],
 )

@@ -201,7 +201,17 @@ _UNSOUND: dict[str, list[Any]] = {
     "redirect_uris": [[uri] for uri in (*NO_URI, f"{URL}#", "https://*.client.example/", "http://client.example/", "")],
     "token_endpoint_auth_method": ["attest_jwt_client_auth", "client_secret", "None", "x" * 256, "\u00e9"],
     "grant_types": [["password"], ["refresh_token"], ["unknown"], ["x" * 256], ["x", "\u00e9"], ["x"] * 101],
-    "response_types": [["unknown"], ["code token id_token x"], ["\n"], ["x" * 256], ["code"] * 101, []],
+    "response_types": [
+        ["code  token"],
+        ["code code"],
+        ["code "],
+        ["unknown"],
+        ["code token id_token x"],
+        ["\n"],
+        ["x" * 256],
+        ["code"] * 101,
+        [],
+    ],
     **dict.fromkeys(
         ("client_name", "software_id", "software_version", "organization_name", "display_name"), _BAD_TEXTS
     ),
