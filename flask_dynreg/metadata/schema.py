@@ -15,6 +15,7 @@ from flask_dynreg.metadata.openid import BackchannelAuthentication, Federation, 
 from flask_dynreg.metadata.security import MutualTLS, OtherSpecifications, ProtectedAnswers, ProtectedRequests
 from flask_dynreg.metadata.server import ServerSupport
 from flask_dynreg.metadata.text import is_language_tag
+from flask_dynreg.signals import logger
 
 RFC7591 = "RFC 7591 section 2"
 MOST_TAGGED = 64
@@ -82,8 +83,9 @@ class Vocabulary:
         if any(schema._hooks.values()):
             raise ConfigurationError("The schema must have no hooks and no validators beside those of its fields.")
         for name, field in schema.fields.items():
-            if field.required or field.load_default is not missing:
-                raise ConfigurationError(f"The schema must have neither required nor load_default on {name}.")
+            if field.required or field.load_default is not missing or field.dump_only:
+                options = "none of required, load_default and dump_only"
+                raise ConfigurationError(f"The schema must have {options} on {name}.")
         members = {field.data_key or name: _as_member(field) for name, field in schema.fields.items()}
         if made := sorted(SERVER_MADE.intersection(members)):
             raise ConfigurationError(f"The schema must not have {', '.join(made)}: the server alone sets it.")
@@ -186,9 +188,12 @@ def _faults(name: str, member: Member, value: Any) -> list[Problem]:
     """What is wrong with a value."""
     try:
         member.check(value)
+        return []
     except ValidationError as error:
         return _problems(name, member, error)
-    return []
+    except Exception as error:  # of a host's own type: a stranger's value must not find out what it did not think of
+        logger.error("The type of %s in the schema failed: %s", name, type(error).__name__)
+        return _problems(name, member, ValidationError("must be a value of its type."))
 
 
 def _problems(name: str, member: Member, error: ValidationError) -> list[Problem]:

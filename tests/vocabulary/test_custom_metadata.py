@@ -10,7 +10,7 @@ from marshmallow import Schema, ValidationError, fields, post_load, pre_load, va
 from marshmallow.validate import Length, OneOf, Range, Regexp
 
 from flask_dynreg import ClientMetadataSchema, ConfigurationError
-from flask_dynreg.fields import Flag, Items, Name, Seconds, SecureURL, Text
+from flask_dynreg.fields import Flag, Items, Member, Name, Seconds, SecureURL, Text
 from tests.conformance.exchange import Client, read
 from tests.hostile import json_values
 from tests.vocabulary.provider import BASE, DEFAULTS, Provider, provider, same, told
@@ -21,6 +21,18 @@ HANDBOOK = "Our handbook, page 7"
 def no_caf_babe(value: str) -> None:
     if "cafe" in value:
         raise ValidationError('Not "caf\u00e9" \\ please.')
+
+
+def careless(value: Any) -> bool:
+    return bool(value["floor"].upper() and 1 / (len(value) - 2))
+
+
+class Careless(Member):
+    """Says nothing of what it does not expect."""
+
+    def check(self, value: Any) -> None:
+        if value["a"]["b"] > 5:
+            raise ValidationError({"a/b": ["must be at most 5."]})
 
 
 class Address(Schema):
@@ -41,10 +53,13 @@ class OurMetadata(ClientMetadataSchema):
     cost_centre = fields.String(data_key="x-cost-centre", validate=Regexp(r"[0-9]{4}\Z"))
     drink = fields.String(validate=no_caf_babe)
     address = fields.Nested(Address)
+    room = fields.Raw(validate=careless)
+    desk = Careless(HANDBOOK, tagged=True)
     tags = fields.List(fields.String(validate=Length(max=5)))
     approved = fields.Boolean(metadata={"operator": True})
     risk_class = Name(HANDBOOK, "low", "high", operator=True)
     note = fields.String(data_key="x-note", metadata={"operator": True})
+    score = Careless(HANDBOOK, operator=True)
 
 
 OPERATORS = {"approved": True, "risk_class": "high", "x-note": "Ask Ann."}
@@ -59,6 +74,8 @@ SOUND: dict[str, list[Any]] = {
     "x-cost-centre": ["1234"],
     "drink": ["tea"],
     "address": [{"city": "Bonn"}],
+    "room": [{"floor": "x"}],
+    "desk": [{"a": {"b": 5}}],
     "tags": [["a", "b"], []],
 }
 UNSOUND: dict[str, list[Any]] = {
@@ -72,6 +89,8 @@ UNSOUND: dict[str, list[Any]] = {
     "x-cost-centre": ["123", "12345", 7, {}],
     "drink": ["cafe", 7],
     "address": ["Bonn", {}, {"city": 7}, {"city": "Bonn", "x": 1}],
+    "room": ["x", 7, {}, {"floor": 7}, {"floor": "x", "b": 1}, [], ["x"]],
+    "desk": ["x", 7, {}, [], {"a": None}, {"a": {"b": "7"}}, {"a": {"b": 6}}],
     "tags": ["a", [7], ["abcdef"], {}],
 }
 
@@ -112,6 +131,15 @@ def test_an_unsound_value_is_refused_in_well_formed_words(host: Provider, name: 
 def test_the_section_of_the_host_is_told(host: Provider, name: str) -> None:
     (problem,) = host.post({**BASE, name: []}).get_json()["errors"]
     assert problem["section"] == HANDBOOK
+
+
+def test_a_type_that_fails_is_told_to_the_host_alone(host: Provider, caplog: pytest.LogCaptureFixture) -> None:
+    answer = host.post({**BASE, "desk#de": {"a": "secret"}})
+    assert host.refused(answer) == ["/desk#de"]
+    assert answer.get_json()["error_description"] == "desk#de: must be a value of its type."
+    (told,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert told.name == "flask_dynreg" and told.getMessage() == "The type of desk#de in the schema failed: TypeError"
+    assert not told.exc_info
 
 
 @pytest.mark.parametrize("name", SOUND)
@@ -183,7 +211,14 @@ def test_an_operator_sets_and_removes_a_member_at_a_time(host: Provider) -> None
     [
         *(("department", "Sales"), ("client_name", "Mine"), ("redirect_uris", None), ("scope", "mcp:admin")),
         *(("note", "x"), ("risk_class#de", "low"), ("client_secret", "x"), ("unknown", None)),
-        *(("risk_class", "middle"), ("risk_class", 7), ("approved", "perhaps"), ("x-note", ["x"])),
+        *(
+            ("score", "x"),
+            ("score", {}),
+            ("risk_class", "middle"),
+            ("risk_class", 7),
+            ("approved", "perhaps"),
+            ("x-note", ["x"]),
+        ),
     ],
 )
 def test_what_no_operator_sets_is_named_and_changes_nothing(host: Provider, name: str, value: Any) -> None:
@@ -237,6 +272,8 @@ def nothing(self: Schema, value: Any, **options: Any) -> Any:
         (with_fields(department=fields.String(required=True)), "department"),
         (with_fields(department=fields.String(load_default="Sales")), "department"),
         (with_fields(department=fields.String(data_key="x-department", required=True)), "department"),
+        (with_fields(department=fields.String(dump_only=True)), "department"),
+        (with_fields(Meta=type("Meta", (), {"dump_only": ("client_name",)})), "client_name"),
         (type("Bare", (Schema,), {"department": Text(HANDBOOK)}), "ClientMetadataSchema"),
     ],
 )
