@@ -76,7 +76,8 @@ def is_loopback(host: str) -> bool:
 
 
 def _check_member(name: str, value: Any) -> None:
-    if name.endswith("_supported") and (_LIST.fullmatch(name) or not isinstance(value, bool)):
+    # Formats and configurations of credentials are objects, and whether there is something at all is true or false.
+    if name.endswith("_supported") and (_LIST.fullmatch(name) or not isinstance(value, bool | dict)):
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise ValueError(f'{name} must be a list of strings, in JSON ["..."].')
         if name in DEFAULTS and not all(map(_NAMES.fullmatch, value)):

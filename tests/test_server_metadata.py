@@ -204,6 +204,8 @@ def test_names_of_other_vocabularies_are_published_as_they_are() -> None:
         "op_policy_uri": "https://as.example/policy",
         "authorization_response_iss_parameter_supported": True,
         "mtls_endpoint_aliases": {"token_endpoint": "https://mtls.as.example/token"},
+        "vp_formats_supported": {"jwt_vc_json": {"alg_values": ["ES256"]}},
+        "credential_configurations_supported": {"degree": {"format": "jwt_vc_json"}},
         "x_number": 1,
     }
     document = published(others)

@@ -75,7 +75,7 @@ SERVER: Mapping[str, Any] = SERVER_METADATA | {
     # Others
     "claims_interaction_endpoint": f"{ISSUER}/claims",
     "nfv_token_signing_alg_values_supported": SIGNATURES,
-    "vp_formats_supported": ["jwt_vc_json"],
+    "vp_formats_supported": {"jwt_vc_json": {"alg_values": ["ES256"]}},
     "credential_endpoint": f"{ISSUER}/credential",
 }
 BASE: Mapping[str, Any] = {"redirect_uris": ["https://client.example/cb"]}
