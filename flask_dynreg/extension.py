@@ -98,7 +98,7 @@ class DynamicRegistration:
             client_columns=self._client_columns,
             clock=self._clock,
             schema=self._schema(),
-            fetcher=self._fetcher or GuardedFetcher(),
+            fetcher=GuardedFetcher() if self._fetcher is None else self._fetcher,
         )
         addresses = Addresses(registrar.issuer, settings.url_prefix, app.config["APPLICATION_ROOT"])
         server = RegistrationServer(registrar, addresses, self._registration_endpoint, self._configuration_endpoint)

@@ -13,6 +13,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scop
 from flask_dynreg import (
     ConfigurationError,
     DynamicRegistration,
+    Fetched,
+    FetchError,
     Principal,
     RegisteredClientMixin,
     client_registered,
@@ -356,6 +358,25 @@ def test_a_host_that_has_the_document_serves_it_with_ours_in_it() -> None:
     dynreg.init_app(app)
     document = app.test_client().get("/.well-known/oauth-authorization-server").get_json()
     assert (document["registration_endpoint"], document["mine"]) == (f"{ISSUER}/oauth2/register", 1)
+
+
+# ---- A host's own fetcher
+
+
+class Kept(dict[str, bytes]):
+    """A fetcher that has documents, and is falsy while it has none."""
+
+    def __call__(self, url: str, *, client_id: str | None = None) -> Fetched:
+        raise FetchError(f"There are {len(self)} documents.")
+
+
+def test_a_fetcher_that_is_falsy_is_used_all_the_same(make_app: MakeApp) -> None:
+    db = SQLAlchemy()
+    openid = {"subject_types_supported": ["public"], "id_token_signing_alg_values_supported": ["RS256"]}
+    app = make_app(db, DynamicRegistration(db, fetcher=Kept()), DYNREG_SERVER_METADATA=SERVER_METADATA | openid)
+    sent = CLIENT | {"sector_identifier_uri": "https://client.example/uris.json"}
+    answer = app.test_client().post("/oauth2/register", json=sent)
+    assert "There are 0 documents." in answer.get_json()["error_description"]
 
 
 # ---- A host's own columns
