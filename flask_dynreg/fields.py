@@ -6,6 +6,7 @@ host's own.
 
 from flask_dynreg.metadata.fields import (
     AbsoluteURI,
+    AppURL,
     DistinguishedName,
     Flag,
     HostName,
@@ -24,6 +25,7 @@ from flask_dynreg.metadata.fields import (
 
 __all__ = [
     "AbsoluteURI",
+    "AppURL",
     "DistinguishedName",
     "Flag",
     "HostName",

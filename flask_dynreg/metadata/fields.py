@@ -9,6 +9,7 @@ from marshmallow import ValidationError, fields
 
 from flask_dynreg.hosts import is_host_name
 from flask_dynreg.metadata import key_sets, uris
+from flask_dynreg.metadata.redirect_uris import DANGEROUS_SCHEMES
 from flask_dynreg.metadata.text import is_dangerous
 
 LONGEST_TEXT = 255
@@ -179,6 +180,28 @@ class LogoutURL(Member):
             raise ValidationError("must be an absolute https URL with a host, of at most 2048 characters.")
         if uri.fragment is not None:
             raise ValidationError("must have no fragment.")
+
+
+class AppURL(Member):
+    """Where a browser hands something over to an app, such as a wallet: its https URL, or one of a private-use scheme.
+
+    Wallets have schemes without a period, against RFC 8252 section 7.1; so only those that do harm are refused.
+    """
+
+    def check(self, value: Any) -> None:
+        uri = uris.parsed(value) if isinstance(value, str) else None
+        is_web = uri is not None and uri.scheme == "https" and uri.host is not None
+        if uri is None or not (is_web or self._is_private(uri)):
+            raise ValidationError(
+                "must be an https URL with a host, or one of a private-use scheme with / after the colon."
+            )
+        if uri.fragment is not None:
+            raise ValidationError("must have no fragment.")
+
+    def _is_private(self, uri: uris.URI) -> bool:
+        has_sound_host = not uri.authority or uri.host is not None
+        is_opaque = uri.authority is None and not uri.path.startswith("/")
+        return uri.scheme not in DANGEROUS_SCHEMES and has_sound_host and not is_opaque
 
 
 class KeySet(Member):

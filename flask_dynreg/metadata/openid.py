@@ -5,6 +5,7 @@ from marshmallow import Schema
 from flask_dynreg.metadata.fields import (
     LONGEST_DESCRIPTION,
     AbsoluteURI,
+    AppURL,
     Flag,
     Identifier,
     Items,
@@ -100,4 +101,4 @@ class Wallet(Schema):
 
     vp_formats_supported = JsonObject(VP, needs=VERIFIES)
     encrypted_response_enc_values_supported = Items(Name(VP), needs=VERIFIES)
-    credential_offer_endpoint = AbsoluteURI(VCI, needs="credential_endpoint")
+    credential_offer_endpoint = AppURL(VCI, needs="credential_endpoint")

@@ -9,7 +9,7 @@ from flask_dynreg.metadata.uris import URI, has_dot_segments, parsed
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "[::1]", "localhost"})
 
 # Schemes with which a browser runs code, reads files, or starts any program there is.
-_DANGEROUS_SCHEMES = frozenset(
+DANGEROUS_SCHEMES = frozenset(
     {"about", "blob", "data", "file", "filesystem", "ftp", "http", "https", "intent", "jar", "javascript", "mailto"}
     | {"ms-settings", "search-ms", "sms", "tel", "vbscript", "view-source", "ws", "wss"}
 )
@@ -26,7 +26,7 @@ class RedirectRules:
     """
 
     def __init__(self, private_schemes: Mapping[str, str], *, strict: bool) -> None:
-        if dangerous := sorted(_DANGEROUS_SCHEMES & set(private_schemes)):
+        if dangerous := sorted(DANGEROUS_SCHEMES & set(private_schemes)):
             raise ConfigurationError(f"DYNREG_PRIVATE_SCHEMES must not have {', '.join(dangerous)}.")
         self._authorities = {scheme: re.compile(pattern) for scheme, pattern in private_schemes.items()}
         self.is_strict = strict
@@ -60,7 +60,7 @@ class RedirectRules:
         if known:
             fits = uri.authority is not None and known.fullmatch(uri.authority.lower())
             return None if fits else "must have the authority that this server knows for its scheme."
-        if uri.scheme in _DANGEROUS_SCHEMES or not _is_reverse_domain(uri.scheme):
+        if uri.scheme in DANGEROUS_SCHEMES or not _is_reverse_domain(uri.scheme):
             return "must be https, http on loopback, or a private-use scheme with a period in it."
         if uri.authority is None and not uri.path.startswith("/"):
             return "must have a / after the colon of its private-use scheme."

@@ -123,7 +123,9 @@ SOUND: dict[str, list[Sample]] = {
     "keywords": each(["one", "\u4e8c"], ["x" * 255] * 100),
     "vp_formats_supported": each(_FORMATS, {}),
     "encrypted_response_enc_values_supported": each(["A128GCM", "A256GCM"]),
-    "credential_offer_endpoint": each("openid-credential-offer://", URL, "haip://offer"),
+    "credential_offer_endpoint": each(
+        "openid-credential-offer://", URL, "haip://offer?a=b", "com.example.app:///offer"
+    ),
     "authorization_details_types": each(["payment_initiation"], ["account_information", "payment_initiation"]),
     # Mutual TLS
     **{
@@ -242,7 +244,27 @@ _UNSOUND: dict[str, list[Any]] = {
     "signed_jwks_uri": _NOT_FETCHED,
     "description": ["x" * 2049, "\u202e"],
     "encrypted_response_enc_values_supported": [["\u00e9"], ["x"] * 101],
-    "credential_offer_endpoint": ["client.example", "/path", "https://client.example/ x", "x:" + "x" * 2047, "\u00e9:"],
+    "credential_offer_endpoint": [
+        *(
+            *NO_URI,
+            "http://client.example/",
+            f"{URL}#",
+            "wallet:offer",
+            "wallet:",
+            "wallet://user@offer",
+            "wallet://a b",
+            "\u00e9:",
+        ),
+        *(
+            "javascript://client.example/%0aalert(1)",
+            "JavaScript://",
+            "data://x",
+            "vbscript://x",
+            "intent://x",
+            "blob://x",
+        ),
+        *("wallet://#x", "wallet://offer#x", "x://" + "x" * 2045),
+    ],
     "claims_redirect_uris": [[uri] for uri in (*NO_URI, f"{URL}#", "http://client.example/")],
     "authorization_details_types": [["\u00e9"], ["x"] * 101],
     "tls_client_auth_subject_dn": [
