@@ -5,6 +5,9 @@ import re
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "[::1]", "localhost"})
+"""Those where plain http will do (RFC 8252 section 7.3)."""
+
 _AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?")
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
@@ -98,6 +101,12 @@ def host_and_port(authority: str) -> tuple[str, int | None] | None:
     if (port is not None and not 0 < port <= _LARGEST_PORT) or not (is_host_name(host) or address(host)):
         return None
     return host, port
+
+
+def is_on_this_device(host: str) -> bool:
+    """Whether a sound host is the device on which it is looked up, in whatever spelling."""
+    literal = address(host)
+    return literal.is_loopback if literal else host == "localhost" or host.endswith(".localhost")
 
 
 def looks_public(host: str) -> bool:

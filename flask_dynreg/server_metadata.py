@@ -8,6 +8,8 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
+from flask_dynreg.hosts import LOOPBACK_HOSTS, host_and_port
+
 DEFAULTS = {
     # RFC 8414 section 2 would add implicit, which RFC 9700 section 2.1.2 advises against: who has it says so.
     "grant_types_supported": ["authorization_code"],
@@ -15,6 +17,7 @@ DEFAULTS = {
     "token_endpoint_auth_methods_supported": ["client_secret_basic"],
 }
 REDIRECT_GRANTS = frozenset({"authorization_code", "implicit"})
+"""Those by which a user comes back to the client."""
 LONGEST_ISSUER = 255
 """It has to fit into its column."""
 
@@ -63,16 +66,12 @@ def is_url(value: Any, *, queries: bool = True) -> bool:
         return False
     try:
         parts = urlsplit(value)
-        host, _ = parts.hostname, parts.port
     except ValueError:
         return False
-    if not host or "@" in parts.netloc or "#" in value or ("?" in value and not queries):
+    found = host_and_port(parts.netloc)
+    if not found or "#" in value or ("?" in value and not queries):
         return False
-    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
-
-
-def is_loopback(host: str) -> bool:
-    return host in ("127.0.0.1", "::1", "localhost")
+    return parts.scheme == "https" or (parts.scheme == "http" and found[0] in LOOPBACK_HOSTS)
 
 
 def _check_member(name: str, value: Any) -> None:

@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 
 from flask_dynreg.errors import Problem
-from flask_dynreg.hosts import looks_public
+from flask_dynreg.hosts import LOOPBACK_HOSTS, looks_public
 from flask_dynreg.metadata.algorithms import MACS
 from flask_dynreg.metadata.openid import CIBA, FRONT_CHANNEL_LOGOUT, OIDC, RP_INITIATED_LOGOUT
-from flask_dynreg.metadata.redirect_uris import LOOPBACK_HOSTS
 from flask_dynreg.metadata.rules import Metadata, Rules
 from flask_dynreg.metadata.sectors import CIBA_GRANT, sector_identifier
 from flask_dynreg.metadata.server import ServerSupport

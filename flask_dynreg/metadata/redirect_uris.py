@@ -4,9 +4,8 @@ import re
 from collections.abc import Collection, Mapping
 
 from flask_dynreg.errors import ConfigurationError
+from flask_dynreg.hosts import LOOPBACK_HOSTS
 from flask_dynreg.metadata.uris import URI, has_dot_segments, parsed
-
-LOOPBACK_HOSTS = frozenset({"127.0.0.1", "[::1]", "localhost"})
 
 # Schemes with which a browser runs code, reads files, or starts any program there is.
 DANGEROUS_SCHEMES = frozenset(
@@ -14,7 +13,7 @@ DANGEROUS_SCHEMES = frozenset(
     | {"ms-settings", "search-ms", "sms", "tel", "vbscript", "view-source", "ws", "wss"}
 )
 _LOOPBACK = re.compile(
-    r"http://(?P<host>127\.0\.0\.1|\[::1\]|localhost)(?::[0-9]{1,5})?(?P<path>/[^?#]*)?(?P<query>\?[^#]*)?"
+    rf"http://(?P<host>{'|'.join(map(re.escape, LOOPBACK_HOSTS))})(?::[0-9]{{1,5}})?(?P<path>/[^?#]*)?(?P<query>\?[^#]*)?"
 )
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from flask_dynreg.errors import Problem
 from flask_dynreg.metadata.openid import OIDC
 from flask_dynreg.metadata.schema import RFC7591
-from flask_dynreg.metadata.server import REDIRECT_GRANTS, ServerSupport
+from flask_dynreg.metadata.server import ServerSupport
+from flask_dynreg.server_metadata import REDIRECT_GRANTS
 
 Metadata = dict[str, Any]
 Check = Callable[[Metadata, ServerSupport], Iterator[Problem]]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask_dynreg.errors import Problem
-from flask_dynreg.metadata.redirect_uris import LOOPBACK_HOSTS
+from flask_dynreg.hosts import LOOPBACK_HOSTS
 from flask_dynreg.metadata.uris import parsed
 from flask_dynreg.outbound import Fetched, FetchError
 

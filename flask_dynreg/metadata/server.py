@@ -14,7 +14,6 @@ AUTH_METHODS = SECRET_METHODS | CERTIFICATE_METHODS | {"none", "private_key_jwt"
 CERTIFICATE_SUBJECTS = frozenset(
     f"tls_client_auth_{name}" for name in ("subject_dn", "san_dns", "san_uri", "san_ip", "san_email")
 )
-REDIRECT_GRANTS = frozenset({"authorization_code", "implicit"})
 
 _GRANT_OF_WORD = {"code": "authorization_code", "token": "implicit", "id_token": "implicit"}
 

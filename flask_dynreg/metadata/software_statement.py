@@ -17,6 +17,7 @@ from flask_dynreg.errors import (
 from flask_dynreg.metadata import jwts, key_sets
 from flask_dynreg.metadata.jwts import JWT, InvalidJWTError
 from flask_dynreg.metadata.remote_keys import imported
+from flask_dynreg.metadata.schema import SERVER_MADE
 from flask_dynreg.metadata.statement_issuers import StatementIssuer
 from flask_dynreg.metadata.uris import secure_fault
 from flask_dynreg.outbound import FetchError
@@ -24,11 +25,7 @@ from flask_dynreg.outbound import FetchError
 MEMBER = "software_statement"
 
 _SECTION = "RFC 7591 section 2.3"
-# RFC 7591 section 3.2.1 and RFC 7592 section 3: the server alone sets these.
-_NEVER = frozenset(
-    {"client_id", "client_secret", "client_id_issued_at", "client_secret_expires_at"}
-    | {"registration_access_token", "registration_client_uri", MEMBER}
-)
+_NEVER = SERVER_MADE | {MEMBER}
 _KEY_SOURCES = frozenset({"jwks", "jwks_uri"})
 _LAST = 2**40
 """An end in seconds since the epoch that no clock reaches, and every database can keep."""

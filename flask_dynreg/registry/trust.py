@@ -1,10 +1,10 @@
 """What is known of a client beside what it says of itself: for consent pages, and for operators."""
 
-import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from flask_dynreg.hosts import is_on_this_device
 from flask_dynreg.metadata.lookalikes import ReservedNames, names, skeleton
 from flask_dynreg.metadata.uris import URI, parsed
 from flask_dynreg.registry.client import RegisteredClient
@@ -16,7 +16,6 @@ OPERATOR = "operator"
 
 _PAGES = ("client_uri", "logo_uri", "tos_uri", "policy_uri")
 _WEB = ("https", "http")
-_LOOPBACK = re.compile(r"127(?:\.[0-9]+){3}|\[[0:]*1\]|(?:.+\.)?localhost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +125,7 @@ def _shown(uri: URI) -> str:
 
 
 def _is_on_this_device(uri: URI) -> bool:
-    return uri.scheme not in _WEB or _LOOPBACK.fullmatch(uri.host or "") is not None
+    return uri.scheme not in _WEB or is_on_this_device(uri.host or "")
 
 
 def _pages(client: RegisteredClient) -> Iterator[URI | None]:
