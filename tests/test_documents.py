@@ -1,13 +1,18 @@
-"""docs/software-statements.md says what is so."""
+"""docs/ say what is so."""
 
 import json
 import re
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
+from flask_sqlalchemy import SQLAlchemy
 
+from flask_dynreg import GuardedFetcher
+from flask_dynreg.metadata import key_sets, remote_keys
 from flask_dynreg.metadata.statement_issuers import SignedRequests, StatementIssuer
+from flask_dynreg.pacing import Budget, Budgets, Pauses
 from tests.servers import ROOT
 
 STATEMENTS = (ROOT / "docs" / "software-statements.md").read_text(encoding="utf-8")
@@ -25,3 +30,47 @@ def test_every_member_of_an_issuer_is_told() -> None:
         name for row in re.findall(r"^\| (`.+?) \|", STATEMENTS, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
     ]
     assert sorted(told) == sorted(member.name for kind in (StatementIssuer, SignedRequests) for member in fields(kind))
+
+
+# ---- docs/architecture.md
+
+
+def test_every_room_has_its_row_in_the_house_and_every_file_of_the_metadata_too() -> None:
+    house = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").partition("\n## ")[0]
+    rows = {name for row in re.findall(r"^\| (.+?) \|", house, re.MULTILINE) for name in re.findall(r"`(.+?)`", row)}
+    package = ROOT / "flask_dynreg"
+    files = {path.name for folder in (package, package / "metadata") for path in folder.glob("[!_]*.[pt][yx]*")}
+    assert {"schema.py", "confusables.txt", "extension.py"} < files - {"py.typed"} <= rows
+    assert {f"{path.parent.name}/" for path in package.glob("*/__init__.py")} <= rows
+
+
+# ---- docs/outbound.md
+
+OUTBOUND = (ROOT / "docs" / "outbound.md").read_text(encoding="utf-8")
+OWNERS = {
+    "GuardedFetcher": GuardedFetcher,
+    "Pauses": Pauses,
+    "Budgets": Budgets,
+    "remote_keys": remote_keys,
+    "key_sets": key_sets,
+}
+
+
+def test_every_limit_of_a_fetch_is_told() -> None:
+    told = re.findall(r"^\| `(\w+)\.(\w+)` \| (.+?) \|", OUTBOUND, re.MULTILINE)
+    for owner, name, value in told:
+        found: Any = getattr(OWNERS[owner], name)
+        assert value == (f"{found.each_minute}, {found.at_a_time}" if isinstance(found, Budget) else str(found)), name
+    limits = {
+        (owner, name) for owner in OWNERS for name in vars(OWNERS[owner]) if name.isupper() and not name.startswith("_")
+    }
+    assert {(owner, name) for owner, name, _ in told} == limits
+
+
+def test_the_fetcher_that_is_shown_reads_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "partner.json").write_text('{"keys": []}')
+    (block,) = re.findall(r"^```python\n(.*?)^```$", OUTBOUND, re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {"db": SQLAlchemy()}
+    exec(block, names)  # noqa: S102 - it is our own text
+    assert names["fetch"](names["PARTNER"]).body == b'{"keys": []}'
