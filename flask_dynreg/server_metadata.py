@@ -33,10 +33,12 @@ def checked_server_metadata(stated: Mapping[str, Any], *, discovery: bool) -> Ma
 
     Raises ValueError, naming the member. With `discovery` it must also hold what RFC 8414 section 2 requires of a document.
     """
-    try:
-        metadata: dict[str, Any] = json.loads(json.dumps(dict(stated), allow_nan=False))
-    except (TypeError, ValueError):
-        raise ValueError("it must be made of JSON values only.") from None
+    metadata: dict[str, Any] = {}
+    for name, value in stated.items():
+        try:
+            metadata |= json.loads(json.dumps({name: value}, allow_nan=False))
+        except (TypeError, ValueError):
+            raise ValueError(f"{name} must be made of JSON values only.") from None
     check_issuer(metadata.get("issuer"))
     if "registration_endpoint" in metadata:
         raise ValueError("registration_endpoint is filled in by the extension; leave it out.")
