@@ -129,7 +129,6 @@ def test_an_empty_array_says_what_an_absent_one_says_where_there_must_be_somethi
         "client_secret_expires_at",
         "registration_access_token",
         "registration_client_uri",
-        "software_statement",
         "id_token_signed_response_alg",
         "sector_identifier_uri",
         "require_pushed_authorization_requests",
