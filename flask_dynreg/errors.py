@@ -113,13 +113,19 @@ class ForbiddenError(OAuth2Error):
 
 
 class TemporarilyUnavailableError(OAuth2Error):
-    """The store cannot be reached or is too busy: nothing was changed, and trying again later is right."""
+    """The store cannot be reached or is too busy, or a document that is needed cannot be fetched now.
+
+    Nothing was changed, and trying again later is right.
+    """
 
     error = "temporarily_unavailable"
     description = "The server cannot do this right now. Try again later."
     status_code = 503
-    retry_after = 5
-    """seconds"""
+
+    def __init__(self, description: str | None = None, *, retry_after: int | None = None) -> None:
+        """`retry_after` is in seconds, 5 if nothing better is known."""
+        super().__init__(description)
+        self.retry_after = retry_after or 5
 
     def get_headers(self) -> Headers:
         return [*super().get_headers(), ("Retry-After", str(self.retry_after))]

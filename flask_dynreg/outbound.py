@@ -70,11 +70,18 @@ class FetchError(Exception):
         self.retry_after = retry_after
 
 
+class BusyError(FetchError):
+    """This server itself fetches too much at the moment: the host was not asked, and is not to blame."""
+
+
 class Fetcher(Protocol):
     """What fetches documents. Who puts an own one in the place of ours answers for what it reaches."""
 
     def __call__(self, url: str, *, client_id: str | None = None) -> Fetched:
-        """Raises FetchError. `client_id`: the client for whom it is, if it is registered already."""
+        """`client_id`: the client for whom it is, if it is registered already.
+
+        Raises FetchError, which is a BusyError where this server itself is too busy to ask the host.
+        """
 
 
 @cache
@@ -135,7 +142,7 @@ class GuardedFetcher:
         else:
             budgets |= {f"client {client_id}": self.PER_CLIENT}
         if wait := self._budgets.take(budgets):
-            raise FetchError("There are more documents to be fetched than this server fetches at a time.", wait)
+            raise BusyError("There are more documents to be fetched than this server fetches at a time.", wait)
         try:
             fetched = self._in_time(fetch, budgets)
         except FetchError as error:
@@ -177,7 +184,7 @@ class GuardedFetcher:
             threading.Thread(target=work, daemon=True).start()
         except RuntimeError as error:
             self._budgets.give_back(budgets)
-            raise FetchError("The server is too busy to fetch the document.") from error
+            raise BusyError("The server is too busy to fetch the document.", 1) from error
         try:
             return answer.result(self._seconds)
         except TimeoutError as error:

@@ -121,7 +121,7 @@ class Registrar:
         self._withdrawal_hooks = withdrawal_hooks
         self._client_columns = client_columns
         self._fetcher = fetcher
-        self._remote_keys = RemoteKeySets(self._fetch, clock)
+        self._remote_keys = RemoteKeySets(self._fetch, self._stand_back, clock)
         self._statements = SoftwareStatements(self.issuers, self._remote_keys.get, self.issuer, self.credentials.now)
         rules = RedirectRules(settings.private_schemes, strict=settings.application_type == "strict")
         support = ServerSupport(
@@ -144,7 +144,9 @@ class Registrar:
         fetched while the host's session holds changes, or the keys of the issuer of a software statement cannot be fetched.
         """
         statement = self._statements.of(sent, signed, client.software_statement if client else None)
-        return self._check(sent, client.client_metadata if client else None, statement)
+        if client is None:
+            return self._check(sent, statement=statement)
+        return self._check(sent, client.client_metadata, statement, client.client_id)
 
     def told(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
         """What a client is told of its metadata: all but what operators set."""
@@ -158,10 +160,18 @@ class Registrar:
         return imported(key_sets.sound_keys(metadata.get("jwks")))
 
     def _fetch(self, url: str, client_id: str | None = None) -> Fetched:
-        """Nobody waits for a stranger's server with the database's locks in hand. Raises FetchError."""
-        if not self.sessions.is_clean:
-            raise TemporarilyUnavailableError()
+        """Raises FetchError, and TemporarilyUnavailableError where the session holds what is not committed."""
+        self._stand_back()
         return self._fetcher(url, client_id=client_id)
+
+    def _stand_back(self) -> None:
+        """Nobody waits for a stranger's server with a connection to the database in hand."""
+        try:
+            if self.sessions.stop_reading():
+                return
+        except (DBAPIError, TimeoutError) as error:
+            raise TemporarilyUnavailableError() from error
+        raise TemporarilyUnavailableError()
 
     def refused(self, error: OAuth2Error, client_id: str | None = None) -> None:
         """Tells of a refusal. A stranger's writes nothing."""

@@ -34,10 +34,16 @@ class CheckedMetadata:
 
 
 class MetadataCheck:
-    """Made once for an app. `fetch` gets a document at an https URL, and raises FetchError."""
+    """Made once for an app. `fetch(url, client_id)` gets a document at an https URL, for a client that is registered or for
+    none, and raises FetchError."""
 
     def __init__(
-        self, schema: Schema, server: ServerSupport, *, reject_unsupported: bool, fetch: Callable[[str], Fetched]
+        self,
+        schema: Schema,
+        server: ServerSupport,
+        *,
+        reject_unsupported: bool,
+        fetch: Callable[[str, str | None], Fetched],
     ) -> None:
         self.vocabulary = Vocabulary(schema, server)
         self._server = server
@@ -49,8 +55,10 @@ class MetadataCheck:
         sent: Mapping[str, Any],
         registered: Mapping[str, Any] | None = None,
         statement: VerifiedStatement | None = None,
+        client_id: str | None = None,
     ) -> CheckedMetadata:
-        """Raises RefusedMetadataError with all that is wrong. `registered` is what the client has now, if it is an update."""
+        """Raises RefusedMetadataError with all that is wrong. `registered` is what the client has now, if it is an update of
+        the client with this id."""
         vocabulary, server = self.vocabulary, self._server
         sent, beyond = statement.laid_over(sent) if statement else (sent, [])
         metadata, problems = vocabulary.read(sent)
@@ -73,7 +81,7 @@ class MetadataCheck:
         problems += vocabulary.unsupported(metadata)
         problems += rules.broken(RULES, metadata, server, unsound)
         if not problems and sectors.is_to_be_fetched(metadata, registered or {}):
-            problems += sectors.document_problems(metadata, self._fetch)
+            problems += sectors.document_problems(metadata, lambda url: self._fetch(url, client_id))
         if problems:
             raise refusal(problems)
         if statement:

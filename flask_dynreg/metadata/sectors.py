@@ -4,10 +4,10 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from flask_dynreg.errors import Problem
+from flask_dynreg.errors import Problem, TemporarilyUnavailableError
 from flask_dynreg.hosts import LOOPBACK_HOSTS
 from flask_dynreg.metadata.uris import parsed
-from flask_dynreg.outbound import Fetched, FetchError
+from flask_dynreg.outbound import BusyError, Fetched, FetchError
 
 SECTION = "OpenID Connect Registration 1.0 section 5"
 CIBA_GRANT = "urn:openid:params:grant-type:ciba"
@@ -37,9 +37,14 @@ def _backchannel_address(metadata: Mapping[str, Any]) -> list[str]:
 
 
 def document_problems(metadata: Mapping[str, Any], fetch: Callable[[str], Fetched]) -> list[Problem]:
-    """Fetches the document at `sector_identifier_uri`, which has to have every address of the client."""
+    """Fetches the document at `sector_identifier_uri`, which has to have every address of the client.
+
+    Raises TemporarilyUnavailableError while this server fetches too much.
+    """
     try:
         listed = json.loads(fetch(metadata["sector_identifier_uri"]).body)
+    except BusyError as error:
+        raise TemporarilyUnavailableError(retry_after=error.retry_after) from error
     except FetchError as error:
         return [Problem(_POINTER, f"must be a document that can be fetched. {error}", SECTION)]
     except (ValueError, RecursionError):

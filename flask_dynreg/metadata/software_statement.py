@@ -185,7 +185,7 @@ class SoftwareStatements:
             return self._keys_at(issuer.jwks_uri, kid)
         except FetchError as error:
             description = "The keys of the issuer of the software statement cannot be fetched now. Try again later."
-            raise TemporarilyUnavailableError(description) from error
+            raise TemporarilyUnavailableError(description, retry_after=error.retry_after) from error
 
     def _check_request(self, signed: JWT | None, statement: JWT, issuer: StatementIssuer) -> list[OneTime]:
         """Whether the request is signed as the issuer's rules say. Raises RefusedClientMetadataError."""

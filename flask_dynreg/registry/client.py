@@ -8,6 +8,7 @@ from authlib.oauth2.rfc6749 import ClientMixin, InvalidClientError
 from flask import current_app
 from joserfc.jwk import KeySet
 
+from flask_dynreg.errors import TemporarilyUnavailableError
 from flask_dynreg.metadata import redirect_uris
 from flask_dynreg.metadata.sectors import sector_identifier
 from flask_dynreg.metadata.server import words
@@ -125,12 +126,16 @@ class RegisteredClient(ClientMixin):
         """The client's public keys, for the `private_key_jwt` and the request objects that it signs.
 
         Those at its `jwks_uri` are fetched when they are needed and kept in this process; they are looked at anew if none has
-        this `kid`. Raises InvalidClientError (401) if they cannot be had, and TemporarilyUnavailableError (503) if they would
-        have to be fetched while the session holds changes that are not written.
+        this `kid`. A session that has only read gives its connection back meanwhile.
+
+        Raises TemporarilyUnavailableError (503) where trying again later is right: the host of the keys fails, or the session
+        holds changes that are not committed; InvalidClientError (401) where only another `jwks_uri` or document will do.
         """
         try:
             keys: KeySet = _registrar().key_set(self.client_metadata, self.client_id, kid)
         except FetchError as error:
+            if error.retry_after:
+                raise TemporarilyUnavailableError(retry_after=error.retry_after) from error
             description = f"The keys at the client's jwks_uri cannot be had. {error}"
             raise InvalidClientError(description, status_code=401) from error
         return keys

@@ -1,16 +1,19 @@
 """The host's session, as this extension uses it: one transaction with what the host does, and signals after its end."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, Executable, Row, event, inspect
-from sqlalchemy.orm import Session, SessionTransaction
+from sqlalchemy.orm import Session, SessionTransaction, scoped_session
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 _WAITING = "flask_dynreg.waiting"
 _SETTLED = "flask_dynreg.settled"
+_BEGUN = "flask_dynreg.begun"
+_WRITTEN = "flask_dynreg.written"
 
 
 class Sessions:
@@ -20,6 +23,8 @@ class Sessions:
         self._db = db
         self._client_model = client_model
         self._readers: WeakKeyDictionary[Engine, Engine] = WeakKeyDictionary()
+        if isinstance(db.session, scoped_session | Session):
+            _listen(db.session, _WATCHERS)
 
     @property
     def session(self) -> Session:
@@ -41,6 +46,24 @@ class Sessions:
             return True
         session = self.session
         return not (session.new or session.dirty or session.deleted)
+
+    def stop_reading(self) -> bool:
+        """Ends a transaction in which the session has only read; whether none is open now.
+
+        Instances keep what they hold.
+        """
+        if self.is_untouched:
+            return True
+        session = self.session
+        has_written = any(connection.info.get(_WRITTEN) for connection in session.info.get(_BEGUN, ()))
+        if not self.is_clean or has_written or session.in_nested_transaction():
+            return False
+        expires, session.expire_on_commit = session.expire_on_commit, False
+        try:
+            session.commit()
+        finally:
+            session.expire_on_commit = expires
+        return True
 
     @property
     def _is_absent(self) -> bool:
@@ -97,11 +120,38 @@ class Sessions:
     def after_commit(self, tell: Callable[[], None]) -> None:
         """Calls `tell` once the outermost transaction is committed and over; never, if it or a savepoint in it is rolled back."""
         session = self.session
-        for name, listener in _LISTENERS.items():
-            if not event.contains(session, name, listener):
-                event.listen(session, name, listener)
+        _listen(session, _TELLERS)
         savepoint = session.get_nested_transaction() or session.get_transaction()
         session.info.setdefault(_WAITING, []).append((savepoint, tell))
+
+
+def _listen(target: Any, listeners: Mapping[str, Callable[..., None]]) -> None:
+    for name, listener in listeners.items():
+        if not event.contains(target, name, listener):
+            event.listen(target, name, listener)
+
+
+def _watch(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
+    if not transaction.nested:
+        connection.info.pop(_WRITTEN, None)
+        session.info.setdefault(_BEGUN, []).append(connection)
+        _listen(connection.engine, _NOTERS)
+
+
+def _note(connection: Connection, _: object, words: str, __: object, context: Any, ___: object) -> None:
+    is_select = (context.compiled and context.compiled.statement.is_select) or words.lstrip()[:6].upper() == "SELECT"
+    if not is_select or _LOCKS.search(words):
+        connection.info[_WRITTEN] = True
+
+
+def _stop_watching(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.parent is None:
+        session.info.pop(_BEGUN, None)
+
+
+_LOCKS = re.compile(r"\bFOR (NO KEY UPDATE|UPDATE|KEY SHARE|SHARE)\b|\bLOCK IN SHARE MODE\b", re.IGNORECASE)
+_WATCHERS: dict[str, Callable[..., None]] = {"after_begin": _watch, "after_transaction_end": _stop_watching}
+_NOTERS: dict[str, Callable[..., None]] = {"before_cursor_execute": _note}
 
 
 def _drop(session: Session, rolled_back: SessionTransaction) -> None:
@@ -131,7 +181,7 @@ def _tell(session: Session, transaction: SessionTransaction) -> None:
             tell()
 
 
-_LISTENERS: dict[str, Callable[..., None]] = {
+_TELLERS: dict[str, Callable[..., None]] = {
     "after_soft_rollback": _drop,
     "after_commit": _settle,
     "after_transaction_end": _tell,

@@ -38,9 +38,7 @@ class InitialAccessTokens:
             "max_uses": uses,
             "uses": 0,
         }
-        self._sessions.session.connection(bind_arguments={"clause": self._table}).execute(
-            insert(self._table).inline(), row
-        )
+        self._sessions.connection().execute(insert(self._table).inline(), row)
         return token
 
     def find(self, presented: str) -> int | None:

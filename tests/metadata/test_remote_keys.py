@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from flask_dynreg.errors import TemporarilyUnavailableError
 from flask_dynreg.metadata import remote_keys
 from flask_dynreg.metadata.remote_keys import (
     DEFAULT_AGE,
@@ -17,7 +18,7 @@ from flask_dynreg.metadata.remote_keys import (
     RemoteKeySets,
     has_key,
 )
-from flask_dynreg.outbound import Fetched, FetchError
+from flask_dynreg.outbound import BusyError, Fetched, FetchError
 from tests.metadata.keys import Jwk, ec_jwk, okp_jwk, private_parts, rsa_jwk
 
 URL = "https://keys.client.example/jwks"
@@ -29,10 +30,16 @@ class Elsewhere:
     def __init__(self) -> None:
         self.now = 1_800_000_000.0
         self.max_age: int | None = None
+        self.failure = FetchError("The server cannot be reached.")
         self.asked: list[tuple[str, str | None]] = []
         self.meanwhile: Callable[[], None] = lambda: None
         self.serve(ec_jwk(kid="first"))
-        self.sets = RemoteKeySets(self._fetch, lambda: self.now)
+        self.is_free = True
+        self.sets = RemoteKeySets(self._fetch, self._stand_back, lambda: self.now)
+
+    def _stand_back(self) -> None:
+        if not self.is_free:
+            raise TemporarilyUnavailableError()
 
     def serve(self, *keys: Any) -> None:
         self.body: bytes | None = json.dumps({"keys": keys}).encode()
@@ -41,7 +48,7 @@ class Elsewhere:
         self.asked.append((url, client_id))
         self.meanwhile()
         if self.body is None:
-            raise FetchError("The server cannot be reached.")
+            raise self.failure
         return Fetched(self.body, "application/json", self.max_age)
 
     def kids(self, kid: str | None = None, url: str = URL) -> list[str | None]:
@@ -95,16 +102,104 @@ def test_a_set_that_cannot_be_fetched_anew_serves_on_for_a_while(elsewhere: Else
     with pytest.raises(FetchError, match="cannot be reached"):
         elsewhere.kids()
     elsewhere.serve(ec_jwk(kid="third"))
+    elsewhere.now += PAUSE
     assert elsewhere.kids() == ["third"]
 
 
-def test_a_failure_is_not_kept_here(elsewhere: Elsewhere) -> None:
-    """The fetcher waits longer each time; what it says is passed on."""
+def test_after_a_failure_nobody_asks_for_a_while(elsewhere: Elsewhere) -> None:
+    elsewhere.failure, elsewhere.body = FetchError("The server cannot be reached.", 10), None
+    for _ in range(3):
+        with pytest.raises(FetchError, match="cannot be reached") as caught:
+            elsewhere.kids()
+        assert caught.value.retry_after == 10
+    assert len(elsewhere.asked) == 1
+    elsewhere.serve(ec_jwk(kid="back"))
+    elsewhere.now += PAUSE
+    assert elsewhere.kids() == ["back"]
+
+
+def test_who_waited_for_a_set_that_did_not_come_does_not_ask_again(elsewhere: Elsewhere) -> None:
     elsewhere.body = None
+    others: list[FetchError] = []
+
+    def ask() -> None:
+        with pytest.raises(FetchError) as caught:
+            elsewhere.kids()
+        others.append(caught.value)
+
+    threads = [threading.Thread(target=ask) for _ in range(5)]
+
+    def start() -> None:
+        for thread in threads:
+            thread.start()
+
+    elsewhere.meanwhile = start
+    with pytest.raises(FetchError):
+        elsewhere.kids()
+    for thread in threads:
+        thread.join(10)
+    assert len(others) == 5 and len(elsewhere.asked) == 1
+
+
+def test_a_server_that_is_busy_itself_asks_again_at_once(elsewhere: Elsewhere) -> None:
+    elsewhere.failure, elsewhere.body = BusyError("There are too many.", 3), None
     for _ in range(2):
-        with pytest.raises(FetchError):
+        with pytest.raises(BusyError):
             elsewhere.kids()
     assert len(elsewhere.asked) == 2
+
+
+def test_a_set_serves_on_while_this_server_is_busy(elsewhere: Elsewhere) -> None:
+    elsewhere.kids()
+    elsewhere.failure, elsewhere.body = BusyError("There are too many.", 3), None
+    elsewhere.now += DEFAULT_AGE
+    assert elsewhere.kids() == elsewhere.kids() == ["first"]
+    assert len(elsewhere.asked) == 3
+    elsewhere.now += LONGEST_STALE
+    with pytest.raises(BusyError):
+        elsewhere.kids()
+
+
+def test_who_cannot_stand_back_goes_on_with_what_is_there(elsewhere: Elsewhere) -> None:
+    elsewhere.is_free = False
+    with pytest.raises(TemporarilyUnavailableError):
+        elsewhere.kids()
+    elsewhere.is_free = True
+    elsewhere.kids()
+    elsewhere.is_free = False
+    elsewhere.now += DEFAULT_AGE
+    assert elsewhere.kids("unknown") == ["first"]
+    elsewhere.is_free = True
+    elsewhere.serve(ec_jwk(kid="second"))
+    assert elsewhere.kids() == ["second"]
+    elsewhere.is_free = False
+    elsewhere.now += LONGEST_STALE + 1
+    with pytest.raises(TemporarilyUnavailableError):
+        elsewhere.kids()
+
+
+def test_a_clock_that_is_set_back_makes_nothing_fresh_for_ever(elsewhere: Elsewhere) -> None:
+    elsewhere.kids()
+    elsewhere.now -= 1_000_000
+    elsewhere.serve(ec_jwk(kid="second"))
+    assert elsewhere.kids() == ["second"]
+    elsewhere.body = None
+    elsewhere.now -= 1_000_000
+    assert elsewhere.kids() == ["second"]
+    elsewhere.serve(ec_jwk(kid="third"))
+    elsewhere.now -= 1_000_000
+    assert elsewhere.kids() == ["third"]
+
+
+def test_failures_are_forgotten_before_sets(elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_keys, "MOST_SETS", 2)
+    elsewhere.kids(url="a")
+    elsewhere.body = None
+    for url in ("b", "c", "d"):
+        with pytest.raises(FetchError):
+            elsewhere.kids(url=url)
+    assert elsewhere.kids(url="a") == ["first"]
+    assert [url for url, _ in elsewhere.asked] == ["a", "b", "c", "d"]
 
 
 @pytest.mark.parametrize(

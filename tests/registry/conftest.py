@@ -6,7 +6,7 @@ import pytest
 from blinker import NamedSignal
 from flask_sqlalchemy import SQLAlchemy
 
-from flask_dynreg import DynamicRegistration, client_deleted, client_registered, client_updated
+from flask_dynreg import DynamicRegistration, Fetcher, client_deleted, client_registered, client_updated
 from tests.conftest import MakeApp
 from tests.registry.host import Clock, Heard, Host, define_notes
 
@@ -23,10 +23,10 @@ def start_host(make_app: MakeApp, clock: Clock) -> Iterator[StartHost]:
     """start_host(url, DYNREG_...=...) gives a host in an app context, of which its database knows notes as well."""
     with ExitStack() as contexts:
 
-        def start(url: str, **config: Any) -> Host:
+        def start(url: str, fetcher: Fetcher | None = None, **config: Any) -> Host:
             db = SQLAlchemy()
             note = define_notes(db)
-            dynreg = DynamicRegistration(db, clock=clock)
+            dynreg = DynamicRegistration(db, clock=clock, fetcher=fetcher)
             config = {"DYNREG_ACCESS": ["open", "initial_access_token"], "SQLALCHEMY_DATABASE_URI": url} | config
             app = make_app(db, dynreg, **config)
             contexts.enter_context(app.app_context())

@@ -1,13 +1,18 @@
 """The host's session: what it has begun is neither committed nor rolled back, and what is only read leaves nothing open."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import insert, select, text, update
+from sqlalchemy.pool import QueuePool
 
+from flask_dynreg import Fetched, TemporarilyUnavailableError
 from flask_dynreg.registrar import RaceLostError, Registered
-from tests.conftest import CLIENT
+from tests.conftest import CLIENT, SERVER_METADATA
 from tests.hosts import heard
+from tests.metadata.keys import ec_jwk
 from tests.registry.conftest import StartHost
 from tests.registry.host import Host
 
@@ -39,6 +44,93 @@ def lost_race(host: Host, client: Registered) -> None:
     host.registrar.update(host.record(client), host.checked(client_name="New"))
     with pytest.raises(RaceLostError):
         host.registrar.update(stale, host.checked())
+
+
+# ---- What is held while a document is fetched
+
+JWKS_URI = "https://client.example/jwks.json"
+JWK_SET = json.dumps({"keys": [ec_jwk(kid="one")]}).encode()
+
+
+class Fetches:
+    """A host's own fetcher, which tells what the host held of its database meanwhile."""
+
+    def __init__(self) -> None:
+        self.held: list[int] = []
+        self.host: Host | None = None
+
+    def __call__(self, url: str, *, client_id: str | None = None) -> Fetched:
+        assert self.host
+        pool = self.host.db.engine.pool
+        assert isinstance(pool, QueuePool)
+        self.held.append(pool.checkedout())
+        return Fetched(JWK_SET, "application/json", None)
+
+
+@pytest.fixture
+def fetches() -> Fetches:
+    return Fetches()
+
+
+@pytest.fixture
+def fetching_host(any_database_url: str, start_host: StartHost, fetches: Fetches) -> Host:
+    metadata = SERVER_METADATA | {
+        "token_endpoint_auth_methods_supported": ["private_key_jwt", "none"],
+        "token_endpoint_auth_signing_alg_values_supported": ["ES256"],
+    }
+    fetches.host = start_host(any_database_url, fetcher=fetches, DYNREG_SERVER_METADATA=metadata)
+    return fetches.host
+
+
+def client_with_keys(host: Host) -> Any:
+    registered = host.registered(token_endpoint_auth_method="private_key_jwt", jwks_uri=JWKS_URI)
+    client = host.dynreg.query_client(registered.client.client_id)
+    assert client
+    return client
+
+
+def test_who_has_only_read_holds_no_connection_while_keys_are_fetched(fetching_host: Host, fetches: Fetches) -> None:
+    client = client_with_keys(fetching_host)
+    fetching_host.session.scalars(select(fetching_host.Note)).all()
+    fetching_host.session.execute(text("SELECT 1"))
+    assert fetching_host.session.in_transaction()
+    assert [key.kid for key in client.key_set().keys] == ["one"]
+    assert fetches.held == [0]
+    with heard(fetching_host.db.engine) as words:
+        assert client.client_name == CLIENT.get("client_name") and client.source == "open"
+    assert words == []  # it was not read again
+    assert fetching_host.session.expire_on_commit
+
+
+def flushed(host: Host, instance: Any) -> None:
+    host.session.add(instance)
+    host.session.flush()
+
+
+WRITTEN: dict[str, Callable[[Host], Any]] = {
+    "pending": lambda host: host.session.add(host.Note(text="mine")),
+    "flushed": lambda host: flushed(host, host.Note(text="mine")),
+    "in bulk": lambda host: host.session.bulk_save_objects([host.Note(text="mine")]),
+    "past the session": lambda host: host.session.connection().execute(insert(host.Note.__table__).values(text="mine")),
+    "inserted": lambda host: host.session.execute(insert(host.Note).values(text="mine")),
+    "updated": lambda host: host.session.execute(update(host.Note).values(text="mine")),
+    "in words": lambda host: host.session.execute(text("UPDATE note SET text = 'mine'")),
+    "locked": lambda host: host.session.execute(text("SELECT 1 /* FOR UPDATE */")),
+    "by us": lambda host: host.dynreg.issue_initial_access_token(),
+    "in a savepoint": lambda host: host.session.begin_nested(),
+    "before a savepoint": lambda host: (host.dynreg.issue_initial_access_token(), host.session.begin_nested().commit()),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_nothing_is_fetched_while_something_is_not_committed(fetching_host: Host, fetches: Fetches, name: str) -> None:
+    client = client_with_keys(fetching_host)
+    WRITTEN[name](fetching_host)
+    with pytest.raises(TemporarilyUnavailableError):
+        client.key_set()
+    assert fetches.held == [] and fetching_host.session.in_transaction()
+    fetching_host.session.rollback()
+    assert client.key_set() and fetches.held == [0]
 
 
 # ---- What the host has begun

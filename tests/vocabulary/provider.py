@@ -104,9 +104,11 @@ class Documents:
     def __init__(self) -> None:
         self.found: dict[str, Any] = {SECTOR: BASE["redirect_uris"]}
         self.asked: list[str] = []
+        self.asked_for: list[str | None] = []
 
     def __call__(self, url: str, *, client_id: str | None = None) -> Fetched:
         self.asked.append(url)
+        self.asked_for.append(client_id)
         found = self.found.get(url, FetchError("There is no such document."))
         if isinstance(found, FetchError):
             raise found

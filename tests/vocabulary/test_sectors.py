@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from flask_dynreg.outbound import FetchError
+from flask_dynreg.outbound import BusyError, FetchError
 from tests.conformance.exchange import Client
 from tests.conformance.requirements import requirement
 from tests.vocabulary.provider import BASE, CIBA, SECTOR, Provider, provider
@@ -230,6 +230,20 @@ def test_an_update_that_changes_its_addresses_fetches_it_again(
     assert op.updated(client, changed)["redirect_uris"] == changed["redirect_uris"]
     assert op.documents.asked == [document] * 2
     op.documents.found[SECTOR] = BASE["redirect_uris"]
+
+
+def test_what_is_fetched_for_a_client_is_charged_to_it(op: Provider, client: Client) -> None:
+    assert op.documents.asked_for[-1:] == [None]
+    op.documents.found[DOCUMENT] = URIS
+    op.updated(client, client | {"redirect_uris": URIS[:1]})
+    assert op.documents.asked_for[-1:] == [client["client_id"]]
+
+
+def test_a_server_that_is_too_busy_to_fetch_says_when_to_try_again(op: Provider, client: Client) -> None:
+    op.documents.found[DOCUMENT] = BusyError("There are too many.", 17)
+    refused = op.put(client, client | {"redirect_uris": URIS[:1]})
+    assert refused.status_code == 503 and refused.headers["Retry-After"] == "17"
+    assert refused.get_json()["error"] == "temporarily_unavailable"
 
 
 def test_an_update_without_it_needs_one_sector_again(op: Provider, client: Client) -> None:
