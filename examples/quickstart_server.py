@@ -124,24 +124,32 @@ class ClientAssertion(JWTBearerClientAssertion):
 
     CLIENT_AUTH_METHOD = "private_key_jwt"  # type: ignore[misc]  # Authlib's documentation says to
     kid: str | None = None
+    algorithm = ""
 
     def __init__(self, server_metadata: Mapping[str, Any]) -> None:
-        super().__init__(leeway=30)
+        super().__init__(validate_jti=False, leeway=30)  # it is used up when all else is right
         self.audiences = [server_metadata["issuer"], server_metadata["token_endpoint"]]
 
     def get_audiences(self) -> list[str]:
         return self.audiences
 
     def extract_assertion(self, assertion: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """All that can be told without a key: nobody fetches one for what is no good anyway."""
         headers, claims = super().extract_assertion(assertion)
         if str(headers.get("typ", "JWT")).lower() not in ("jwt", "client-authentication+jwt"):
             raise InvalidClientError("It is a JWT for something else.")
-        self.kid = headers.get("kid")
+        if headers["alg"] not in SIGNING_ALGORITHMS:
+            raise InvalidClientError("It is signed by an algorithm that is not taken.")
+        self.verify_claims(claims)
+        self.kid, self.algorithm = headers.get("kid"), headers["alg"]
         return headers, claims
 
     def authenticate_client(self, client: Any) -> Any:
         if client.token_endpoint_auth_method != self.CLIENT_AUTH_METHOD:
             raise InvalidClientError("It authenticates in another way.")
+        registered = client.client_metadata.get("token_endpoint_auth_signing_alg", self.algorithm)
+        if self.algorithm != registered and {self.algorithm, registered} != {"Ed25519", "EdDSA"}:
+            raise InvalidClientError("It signs by another algorithm.")
         return client
 
     def resolve_client_public_key(self, client: Any) -> KeySet:
@@ -156,7 +164,8 @@ class ClientAssertion(JWTBearerClientAssertion):
         if not any(signed_by(key, signature) for key in named or keys.keys):
             raise InvalidClientError("The signature is not the client's.")
         claims: dict[str, Any] = json.loads(signature.payload)
-        self.verify_claims(claims)
+        if not first_use(f"{claims['sub']} {claims['jti']}", claims["exp"] + 60):
+            raise InvalidClientError("It was used before.")
         return claims
 
     def verify_claims(self, claims: dict[str, Any]) -> None:
@@ -166,10 +175,9 @@ class ClientAssertion(JWTBearerClientAssertion):
             raise InvalidClientError("It is for somebody else.")
         if not isinstance(claims.get("exp"), int) or claims["exp"] > now() + ASSERTION_LIFETIME:
             raise InvalidClientError("It is good for too long.")
+        if not claims.get("jti"):
+            raise InvalidClientError("It has no jti.")
         super().verify_claims(claims)
-
-    def validate_jti(self, claims: dict[str, Any], jti: object) -> bool:
-        return first_use(f"{claims['sub']} {jti}", claims["exp"] + 60)
 
 
 def asserted_client(dynreg: DynamicRegistration) -> Any:

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 from joserfc import jws
-from joserfc.jwk import ECKey, Key, RSAKey
+from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 from joserfc.util import urlsafe_b64encode
 from sqlalchemy import event
 from werkzeug.test import TestResponse
@@ -37,8 +37,15 @@ def claims(client: Client, **changes: Any) -> dict[str, Any]:
     return {name: value for name, value in (sound | changes).items() if value is not None}
 
 
+class Algorithms(jws.JWSRegistry):
+    """Those that joserfc warns of, too."""
+
+    def get_alg(self, name: str) -> Any:
+        return self.algorithms[name]
+
+
 def signed(payload: dict[str, Any], key: Key = RSA, alg: str = "RS256", /, **header: Any) -> str:
-    registry = jws.JWSRegistry(algorithms=[alg])
+    registry = Algorithms()
     return jws.serialize_compact({"alg": alg, **header}, json.dumps(payload), key, registry=registry)
 
 
@@ -118,6 +125,38 @@ def test_algorithms_are_those_of_the_key(visitor: Visitor, client: Client) -> No
     for alg, mac_key in (("none", None), ("HS256", public_key), ("RS256", public_key), ("HS256", b"secret")):
         is_refused(sent(visitor, forged({"alg": alg}, claims(client), mac_key)))
     is_refused(sent(visitor, signed(claims(client), RSA, "RS512")))
+
+
+@requirement("OIDCREG-2-30")
+def test_the_registered_algorithm_is_the_only_one(visitor: Visitor) -> None:
+    jwks = {"keys": [key.as_dict(private=False) for key in (RSA, EC)]}
+    method = {"token_endpoint_auth_method": "private_key_jwt", "token_endpoint_auth_signing_alg": "ES256"}
+    client = visitor.register(**MACHINE, **method, jwks=jwks)
+    is_refused(sent(visitor, signed(claims(client))))
+    assert sent(visitor, signed(claims(client), EC, "ES256")).status_code == 200
+
+
+@pytest.mark.parametrize("registered", ["EdDSA", "Ed25519"])
+def test_ed25519_has_two_names(visitor: Visitor, registered: str) -> None:
+    """RFC 9864"""
+    key = OKPKey.generate_key("Ed25519")
+    method = {"token_endpoint_auth_method": "private_key_jwt", "token_endpoint_auth_signing_alg": registered}
+    client = visitor.register(**MACHINE, **method, jwks={"keys": [key.as_dict(private=False)]})
+    for alg in ("EdDSA", "Ed25519"):
+        assert sent(visitor, signed(claims(client), key, alg)).status_code == 200
+
+
+def test_keys_are_fetched_for_an_assertion_alone_that_may_be_good(visitor: Visitor) -> None:
+    """There is no such host: who looks for it is told to come back."""
+    method = {"token_endpoint_auth_method": "private_key_jwt", "token_endpoint_auth_signing_alg": "ES256"}
+    client = visitor.register(**MACHINE, **method, jwks_uri="https://client.example/jwks.json")
+    for wrong in ({"exp": 1}, {"exp": None}, {"aud": "https://other.example"}, {"iss": "other"}, {"jti": None}):
+        is_refused(sent(visitor, signed(claims(client, **wrong), EC, "ES256")))
+    is_refused(sent(visitor, signed(claims(client))))
+    is_refused(sent(visitor, forged({"alg": "none"}, claims(client), None)))
+    answer = sent(visitor, signed(claims(client), EC, "ES256"))
+    assert (answer.status_code, answer.get_json()["error"]) == (503, "temporarily_unavailable")
+    assert int(answer.headers["Retry-After"]) > 0
 
 
 @requirement("RFC7523-2.2-01")
