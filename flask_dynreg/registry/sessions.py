@@ -23,8 +23,11 @@ class Sessions:
         self._db = db
         self._client_model = client_model
         self._readers: WeakKeyDictionary[Engine, Engine] = WeakKeyDictionary()
-        if isinstance(db.session, scoped_session | Session):
-            _listen(db.session, _WATCHERS)
+        # Where it is made anew each time, be it in an app context only, nobody can say what was done in it before.
+        watched = getattr(db, "__dict__", {}).get("session")
+        self._is_watched = isinstance(watched, scoped_session | Session)
+        if self._is_watched:
+            _listen(watched, _WATCHERS)
 
     @property
     def session(self) -> Session:
@@ -48,12 +51,12 @@ class Sessions:
         return not (session.new or session.dirty or session.deleted)
 
     def stop_reading(self) -> bool:
-        """Ends a transaction in which the session has only read; whether none is open now.
+        """Ends a transaction in which the session has only read, and leaves instances what they hold; False if it has written.
 
-        Instances keep what they hold.
+        A session that is not an attribute of `db` is not known well enough: what it has begun is left open.
         """
-        if self.is_untouched:
-            return True
+        if self.is_untouched or not self._is_watched:
+            return self.is_clean
         session = self.session
         has_written = any(connection.info.get(_WRITTEN) for connection in session.info.get(_BEGUN, ()))
         if not self.is_clean or has_written or session.in_nested_transaction():
