@@ -170,6 +170,7 @@ def test_there_is_one_assertion_of_the_one_type(visitor: Visitor, client: Client
     assert (answer.status_code, answer.get_json()["error"]) == (400, "invalid_request")
 
 
+@requirement("RFC8725-3.12-01")
 def test_a_jwt_of_another_kind_is_no_assertion(visitor: Visitor, client: Client) -> None:
     for kind in ("at+jwt", "dpop+jwt", "token-introspection+jwt"):
         is_refused(sent(visitor, signed(claims(client), typ=kind)))

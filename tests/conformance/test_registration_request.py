@@ -66,7 +66,7 @@ def test_every_address_that_is_handed_out_is_https(http: FlaskClient, register: 
     assert register(**PUBLIC)["registration_client_uri"].startswith("https://")
 
 
-@requirement("RFC7591-3-05", "RFC7592-2-02")
+@requirement("RFC7591-3-05", "RFC7592-2-02", "RFC7591-5-01")
 def test_a_request_by_plain_http_is_refused(http: FlaskClient, register: Register) -> None:
     client = register(client_name="Mine")
     path = client["registration_client_uri"].removeprefix("https://as.example")

@@ -53,6 +53,14 @@ def test_the_statement_is_returned_byte_for_byte(http: FlaskClient, header: dict
     assert [answer["software_statement"] for answer in answers] == [stated] * 3
 
 
+@requirement("RFC8725-3.12-01")
+@pytest.mark.parametrize(
+    "typ", ["client-authentication+jwt", "application/at+jwt", "logout+jwt", "secevent+jwt", "", 5]
+)
+def test_a_jwt_of_another_kind_is_no_statement(http: FlaskClient, typ: object) -> None:
+    is_refused(http, statement(header={"typ": typ}))
+
+
 @requirement("RFC7591-3.2.1-14")
 def test_what_it_says_is_at_the_top_as_well(http: FlaskClient) -> None:
     stated: dict[str, Any] = {

@@ -19,6 +19,7 @@ from flask_dynreg.metadata.remote_keys import (
     has_key,
 )
 from flask_dynreg.outbound import BusyError, Fetched, FetchError
+from tests.conformance.requirements import requirement
 from tests.metadata.keys import Jwk, ec_jwk, okp_jwk, private_parts, rsa_jwk
 
 URL = "https://keys.client.example/jwks"
@@ -202,6 +203,7 @@ def test_failures_are_forgotten_before_sets(elsewhere: Elsewhere, monkeypatch: p
     assert [url for url, _ in elsewhere.asked] == ["a", "b", "c", "d"]
 
 
+@requirement("RFC7591-2-26")
 @pytest.mark.parametrize(
     "body",
     [

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_dynreg.outbound import Fetched, FetchError, GuardedFetcher
+from tests.conformance.requirements import requirement
 from tests.documents import PUBLIC, Network, Speak, answering, certificate_authority, listening, secured
 from tests.outbound.refusals import refusal
 
@@ -122,6 +123,7 @@ def test_nor_do_others(status: int) -> None:
     assert refused(answering(f"HTTP/1.1 {status} Told\r\n\r\n".encode())) == STATUS
 
 
+@requirement("RFC7591-5-16")
 @pytest.mark.parametrize("location", ["https://127.0.0.1/", "http://client.example/", "/other", URL])
 def test_no_redirect_is_followed(location: str) -> None:
     answer = f"HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
@@ -157,6 +159,7 @@ LARGE = {
 }
 
 
+@requirement("RFC7591-5-16")
 @pytest.mark.parametrize("answer", LARGE.values(), ids=LARGE)
 def test_a_document_that_is_too_large_is_left(answer: bytes) -> None:
     assert refused(answering(answer)) in (TOO_LARGE, MALFORMED)  # a line has a largest size of its own

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from flask_dynreg.errors import ConfigurationError
 from flask_dynreg.hosts import Address
 from flask_dynreg.outbound import GuardedFetcher
+from tests.conformance.requirements import requirement
 from tests.documents import PUBLIC, Listener, Network, answering, certificate_authority, listening, published
 from tests.outbound.refusals import refusal
 from tests.outbound.test_hosts import NOT_HOSTS, SPECIAL, addresses_within
@@ -162,6 +163,7 @@ def test_one_address_that_is_not_public_refuses_all(special: Address, before: bo
     assert network.connected == []
 
 
+@requirement("RFC7591-5-15")
 @pytest.mark.parametrize("address", [*LOOPBACKS, "::ffff:127.0.0.1", "::1", "0.0.0.1"])
 def test_listeners_on_private_addresses_are_never_contacted(
     address: str, private: list[Listener], network: Network
@@ -208,6 +210,7 @@ def test_what_the_system_finds_is_judged_like_anything_else(private: list[Listen
     assert network.connected == [(PUBLIC, port)]
 
 
+@requirement("CIMD01-6.5-03")
 def test_a_name_that_is_private_the_second_time_is_looked_up_once(private: list[Listener], network: Network) -> None:
     answers = iter([[PUBLIC], *[[listener.place[0]] for listener in private]])
 
@@ -280,6 +283,7 @@ def test_no_proxy_of_the_environment_is_used(
 # ---- What is sent, and the context
 
 
+@requirement("RFC7591-5-16")
 def test_nothing_is_sent_but_the_url() -> None:
     with published() as documents:
         documents.put(URL, {}, set_cookie="session=1; Path=/")

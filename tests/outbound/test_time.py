@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.conformance.requirements import requirement
 from tests.documents import (
     PATIENCE,
     PUBLIC,
@@ -82,6 +83,7 @@ HOSTS = {
 }
 
 
+@requirement("RFC7591-5-16")
 @pytest.mark.parametrize("speak", HOSTS.values(), ids=HOSTS)
 def test_a_slow_host_is_left_in_time(speak: Any, network: Network) -> None:
     with listening(speak) as listener:

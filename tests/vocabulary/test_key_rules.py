@@ -37,6 +37,7 @@ def test_a_method_that_the_server_lacks_is_refused() -> None:
             assert server.pointers(with_(method)) == ([] if fine else ["/token_endpoint_auth_method"])
 
 
+@requirement("OIDCREG-2-28")
 @pytest.mark.parametrize(
     ("method", "members", "octets"),
     [
@@ -108,6 +109,7 @@ def test_the_algorithm_of_an_assertion_goes_with_its_method(op: Provider, algori
         assert name not in op.metadata(with_(method, **{name: algorithm}))
 
 
+@requirement("OIDCREG-2-31")
 def test_an_assertion_is_never_unsigned() -> None:
     """key_rules.algorithm_of_auth_method"""
     with provider(server={"token_endpoint_auth_signing_alg_values_supported": ["RS256", "none"]}) as server:
@@ -159,6 +161,7 @@ def test_a_self_signed_certificate_is_registered(op: Provider, keys: dict[str, A
     assert op.pointers(with_("self_signed_tls_client_auth", **keys)) == ([] if fine else ["/jwks"])
 
 
+@requirement("OIDCCORE-10.1-01", "OIDCCORE-10.2-01")
 @pytest.mark.parametrize("name", [*BY_SECRET, *ENCRYPTED])
 def test_a_public_client_has_no_algorithm_that_needs_a_secret(op: Provider, name: str) -> None:
     """key_rules.no_symmetric_algorithm_without_secret"""

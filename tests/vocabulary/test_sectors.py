@@ -160,7 +160,7 @@ def test_why_it_could_not_be_fetched_is_told(op: Provider) -> None:
     assert "documents.example" not in answer.text
 
 
-@requirement("OIDCREG-2-16")
+@requirement("OIDCREG-2-16", "OIDCREG-5-04")
 @pytest.mark.parametrize(
     "wrong",
     [
