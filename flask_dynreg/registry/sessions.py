@@ -128,9 +128,15 @@ class Sessions:
         session.info.setdefault(_WAITING, []).append((savepoint, tell))
 
 
+# event.contains goes by the id of the target, which that of another may have been that is gone.
+_LISTENING: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
+
+
 def _listen(target: Any, listeners: Mapping[str, Callable[..., None]]) -> None:
+    known = _LISTENING.setdefault(target, set())
     for name, listener in listeners.items():
-        if not event.contains(target, name, listener):
+        if listener.__name__ not in known:
+            known.add(listener.__name__)
             event.listen(target, name, listener)
 
 
