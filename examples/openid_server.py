@@ -14,7 +14,7 @@ from authlib.oidc import core, rpinitiated
 from authlib.oidc.core.errors import InvalidRequestObjectError
 from flask import current_app, request, session
 from joserfc import jws, jwt
-from joserfc.errors import JoseError
+from joserfc.errors import JoseError, UnsupportedAlgorithmError
 from joserfc.jwk import ECKey, KeySet, RSAKey
 
 from examples import quickstart_store as store
@@ -173,15 +173,18 @@ class EndSessionEndpoint(rpinitiated.EndSessionEndpoint):
 class RequestObject(rfc9101.JWTAuthenticationRequest):
     """The parameters of an authorization request that the client signed (Core section 6.1, RFC 9101)."""
 
-    def __init__(self, kid: str | None) -> None:
+    def __init__(self, header: dict[str, Any]) -> None:
         super().__init__(support_request_uri=False)
-        self.kid = kid
+        self.header = header
         self.claims_validator = jwt.JWTClaimsRegistry(
             leeway=30, client_id={"essential": True}, aud={"value": dynreg.server_metadata()["issuer"]}
         )
 
     def resolve_client_public_key(self, client: Any) -> KeySet:
-        keys: KeySet = client.key_set(self.kid)
+        """Keys may have to be fetched, which nobody does for an algorithm that is not taken."""
+        if self.header["alg"] not in self.get_request_object_signing_algorithms(client):
+            raise UnsupportedAlgorithmError("The client signs by another algorithm.")
+        keys: KeySet = client.key_set(self.header.get("kid"))
         return keys
 
     def get_request_object_signing_algorithms(self, client: Any) -> list[str]:
@@ -200,8 +203,8 @@ def signed_parameters(sent: dict[str, str]) -> dict[str, list[str]]:
     asked = TokenRequest(dynreg.server_metadata()["issuer"])
     asked.payload = BasicOAuth2Payload(sent)
     try:
-        kid = jws.extract_compact(sent["request"].encode()).headers().get("kid") if "request" in sent else None
-        RequestObject(kid).parse_authorization_request(server, asked)
+        header = jws.extract_compact(sent["request"].encode()).headers() if "request" in sent else {}
+        RequestObject(header).parse_authorization_request(server, asked)
         return {name: texts(value) for name, value in asked.payload.data.items()}
     except (OAuth2Error, JoseError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         if isinstance(error, OAuth2Error) and ("request" not in sent or error.status_code == 503):

@@ -40,7 +40,7 @@ def start_provider() -> Iterator[StartProvider]:
 
 def sector_document(url: str, *, client_id: str | None = None) -> Fetched:
     if not url.endswith("/sector.json"):
-        raise FetchError("The host must have the document.")
+        raise FetchError("The host must take connections.", 10)
     return Fetched(json.dumps(SECTOR).encode(), "application/json", None)
 
 

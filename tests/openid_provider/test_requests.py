@@ -161,6 +161,20 @@ def test_a_request_object_is_signed_as_the_client_registered(visitor: Visitor, r
         assert (answer["error"], answer["state"]) == ("invalid_request_object", "a state")
 
 
+def test_keys_are_fetched_for_a_request_object_alone_whose_algorithm_is_taken(visitor: Visitor) -> None:
+    """There is no such host: who looks for it is told to come back."""
+    keys = {**PUBLIC, "jwks_uri": "https://app.example/jwks.json"}
+    client = visitor.register(**keys, request_object_signing_alg="ES256")
+    unsigned = f"eyJhbGciOiJub25lIn0.{request_object(client, 'ES256').split('.')[1]}."
+    for wrong in (request_object(client, "RS256"), unsigned):
+        assert answered(visitor.consent_page(client, request=wrong))["error"] == "invalid_request_object"
+    sound = request_object(client, "ES256")
+    assert answered(visitor.consent_page(client, request=sound))["error"] == "temporarily_unavailable"
+    client, es384 = visitor.register(**keys), "eyJhbGciOiJFUzM4NCJ9"
+    unknown = ".".join([es384, *sound.split(".")[1:]])
+    assert answered(visitor.consent_page(client, request=unknown))["error"] == "invalid_request_object"
+
+
 def test_what_the_client_signed_holds_through_sign_in_and_consent(visitor: Visitor) -> None:
     client = visitor.register(**WITH_KEYS)
     places = ["https://one.example/api", "https://two.example/api"]
@@ -172,6 +186,7 @@ def test_what_the_client_signed_holds_through_sign_in_and_consent(visitor: Visit
     assert all(place in visitor.page.text for place in places)
 
 
+@requirement("RFC9101-10.5-01", "RFC9101-10.5-02")
 def test_a_client_may_insist_on_request_objects(visitor: Visitor) -> None:
     client = visitor.register(**WITH_KEYS, require_signed_request_object=True)
     answer = answered(visitor.consent_page(client, scope="openid"))
@@ -179,4 +194,7 @@ def test_a_client_may_insist_on_request_objects(visitor: Visitor) -> None:
         "invalid_request",
         True,
     )
-    assert "code" in answered(visitor.allow(client, request=request_object(client, "ES256")))
+    signed = request_object(client, "ES256")
+    unsigned = f"eyJhbGciOiJub25lIn0.{signed.split('.')[1]}."
+    assert answered(visitor.consent_page(client, request=unsigned))["error"] == "invalid_request_object"
+    assert "code" in answered(visitor.allow(client, request=signed))
