@@ -80,11 +80,12 @@ def test_versions_are_compared_as_they_are_written(http: FlaskClient) -> None:
     assert [sent(http, statement(software_version=version))["software_version"] for version in versions] == versions
 
 
-@requirement("RFC7591-2.3-04")
+@requirement("RFC7591-2.3-04", "RFC7591-3.2.1-04", "RFC7591-5-14")
 def test_a_statement_serves_many_instances(http: FlaskClient) -> None:
     stated = statement()
     clients = [sent(http, stated) for _ in range(2)]
     assert len({client["client_id"] for client in clients}) == 2
+    assert len({client["client_secret"] for client in clients}) == 2
     assert {client["software_id"] for client in clients} == {"4NRB1-0XZABZI9E6-5SM3R"}
 
 
