@@ -15,9 +15,11 @@ from sqlalchemy import event
 from werkzeug.test import TestResponse
 
 from examples import quickstart_store as store
-from tests.conformance.exchange import MACHINE, Client, delete
+from tests.conformance.exchange import MACHINE, Client, delete, post, refused
 from tests.conformance.requirements import requirement
 from tests.conformance.visitor import Visitor
+from tests.conftest import MakeApp
+from tests.statements import DIRECTORY, rsa_key, statement, trusted
 
 ISSUER = "https://as.example"
 JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -174,6 +176,26 @@ def test_there_is_one_assertion_of_the_one_type(visitor: Visitor, client: Client
 def test_a_jwt_of_another_kind_is_no_assertion(visitor: Visitor, client: Client) -> None:
     for kind in ("at+jwt", "dpop+jwt", "token-introspection+jwt"):
         is_refused(sent(visitor, signed(claims(client), typ=kind)))
+
+
+@requirement("RFC8725-3.12-01")
+def test_an_assertion_and_a_software_statement_do_not_stand_for_each_other(visitor: Visitor, make_app: MakeApp) -> None:
+    """Even if one key signs both, for the same server."""
+    key = rsa_key()
+    jwks = {"keys": [key.as_dict(private=False)]}
+    client = visitor.register(**MACHINE, token_endpoint_auth_method="private_key_jwt", jwks=jwks)
+    http = make_app(DYNREG_STATEMENT_ISSUERS=[trusted(key=key)]).test_client()
+    assertion = claims(client)
+    assert sent(visitor, signed(assertion, key)).status_code == 200
+    assert post(http, {**MACHINE, "software_statement": statement(key)}).status_code == 201
+    is_refused(sent(visitor, statement(key, aud=ISSUER, exp=assertion["exp"], jti="1")))
+    is_refused(sent(visitor, statement(key, aud=ISSUER, exp=assertion["exp"], jti="2", sub=client["client_id"])))
+    named = {"iss": DIRECTORY, "software_id": "4NRB1-0XZABZI9E6-5SM3R"}
+    for jwt, error in (
+        (signed(claims(client), key), "unapproved_software_statement"),
+        (signed(claims(client, **named), key, typ="client-authentication+jwt"), "invalid_software_statement"),
+    ):
+        refused(post(http, {**MACHINE, "software_statement": jwt}), error)
 
 
 @pytest.mark.parametrize("garbage", ["", "x", "a.b.c", "....", "\u00e9", "eyJhbGciOiJSUzI1NiJ9.W10.", "x" * 20000])

@@ -8,6 +8,7 @@ import pytest
 from tests.conformance.exchange import CONFIDENTIAL, PUBLIC, bearer, post, refused
 from tests.conformance.requirements import requirement
 from tests.conformance.visitor import TOKEN, Visitor, answered
+from tests.conftest import MakeApp
 from tests.openid_provider.conftest import StartProvider
 from tests.openid_provider.relying_party import (
     CONFIGURATION,
@@ -91,6 +92,20 @@ def test_an_id_token_says_for_whom_it_is_and_how_the_user_signed_in(visitor: Vis
     assert {"email", "name"}.isdisjoint(stated)  # of which the UserInfo endpoint tells
     assert "nonce" not in claims(visitor, client)
     assert visitor.register().get("require_auth_time", False) is False
+
+
+@requirement("RFC8725-3.12-01")
+def test_an_id_token_is_no_software_statement_and_no_assertion(visitor: Visitor, make_app: MakeApp) -> None:
+    """Not even where the provider's own statements are taken."""
+    client = visitor.register()
+    id_token = tokens(visitor, client)["id_token"]
+    issuer = {"issuer": ISSUER, "jwks": visitor.http.get("/oauth2/jwks").get_json()}
+    http = make_app(DYNREG_STATEMENT_ISSUERS=[issuer]).test_client()
+    body = refused(post(http, {**PUBLIC, "software_statement": id_token}), "invalid_software_statement")
+    assert "(aud)" in body["error_description"]
+    kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+    fields = {"grant_type": "refresh_token", "refresh_token": "x", "client_assertion_type": kind}
+    refused(visitor.token(**fields, client_assertion=id_token), "invalid_client", status=401)
 
 
 def test_without_the_scope_openid_there_is_no_id_token(visitor: Visitor) -> None:
