@@ -6,9 +6,22 @@ import time
 from typing import Any
 
 import pytest
+from authlib.oauth2.rfc7591 import InvalidRedirectURIError, UnapprovedSoftwareStatementError
 from flask.testing import FlaskClient
+from flask_sqlalchemy import SQLAlchemy
 
-from tests.conformance.exchange import REDIRECT_URI, Client, post, read, refused, registered, update
+from flask_dynreg import DynamicRegistration, RegistrationEndpoint
+from tests.conformance.exchange import (
+    REDIRECT_URI,
+    Client,
+    bearer,
+    issue_token,
+    post,
+    read,
+    refused,
+    registered,
+    update,
+)
 from tests.conformance.requirements import requirement
 from tests.conftest import ISSUER, MakeApp
 from tests.statements import DIRECTORY, ec_key, forged, okp_key, public, rsa_key, signed, statement, trusted
@@ -275,3 +288,33 @@ def test_what_the_server_sets_is_not_taken_from_a_statement(http: FlaskClient) -
     }
     client = sent(http, statement(**own))
     assert not own.items() & json.loads(json.dumps(client)).items()
+
+
+@requirement("RFC7591-5-12")
+def test_a_host_decides_on_token_statement_and_metadata_together(make_app: MakeApp) -> None:
+    """A host whose initial access tokens are each for one software, with redirect URIs of its own."""
+    db = SQLAlchemy()
+
+    class TokensForSoftware(RegistrationEndpoint):
+        def save_client(self, client_info: Any, client_metadata: Any, request: Any) -> Any:
+            token = db.session.get_one(dynreg.models.initial_access_token, request.credential.initial_access_token_id)
+            stated = request.checked.statement
+            if stated is None or stated.claims["software_id"] != token.label:
+                raise UnapprovedSoftwareStatementError("software_statement must be of the software of the token.")
+            if not all(uri.startswith(f"https://{token.label}.example/") for uri in client_metadata["redirect_uris"]):
+                raise InvalidRedirectURIError("redirect_uris must be those of the software of the token.")
+            return super().save_client(client_info, client_metadata, request)
+
+    dynreg = DynamicRegistration(db, registration_endpoint=TokensForSoftware)
+    settings = {"DYNREG_ACCESS": ["initial_access_token"], "DYNREG_STATEMENT_ISSUERS": [trusted()]}
+    app = make_app(db, dynreg, **settings)
+    http, headers = app.test_client(), bearer(issue_token(app, label="one", uses=1))
+    sound = {"redirect_uris": ["https://one.example/cb"], "software_statement": statement(software_id="one")}
+    other = sound | {"software_statement": statement(software_id="two")}
+    without = {"redirect_uris": sound["redirect_uris"], "software_id": "one"}
+    for metadata in (other, without):
+        refused(post(http, metadata, **headers), UNAPPROVED)
+    refused(post(http, sound | {"redirect_uris": [REDIRECT_URI]}, **headers), "invalid_redirect_uri")
+    refused(post(http, sound), "invalid_token", "invalid_request", status=401)
+    assert post(http, sound, **headers).status_code == 201
+    refused(post(http, sound, **headers), "invalid_token", status=401)
