@@ -15,7 +15,7 @@ Check = Callable[[Any], str | None]
 """Says what would be right, or None if the value is."""
 
 PREFIX = "DYNREG_"
-DOORS = ("open", "initial_access_token")
+DOORS = ("open", "initial_access_token", "software_statement")
 OPERATIONS = ("read", "update", "delete")
 
 _HOST = r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?"
@@ -122,7 +122,8 @@ class Settings:
     access: tuple[str, ...] = key(
         ["initial_access_token"],
         "The doors that are open to a client that registers: `open` for everybody, `initial_access_token` for who holds "
-        "a token. `[]` closes registration: 404, and no `registration_endpoint` in discovery.",
+        "a token, `software_statement` for who brings one that fixes the redirect URIs (docs/software-statements.md). "
+        "`[]` closes registration: 404, and no `registration_endpoint` in discovery.",
         list_of(*DOORS),
     )
     server_metadata: Mapping[str, Any] = key(

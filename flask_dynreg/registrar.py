@@ -12,7 +12,7 @@ from marshmallow import Schema
 from sqlalchemy.exc import DBAPIError, TimeoutError
 
 from flask_dynreg import signals
-from flask_dynreg.access.doors import Doors, Principal
+from flask_dynreg.access.doors import OPEN, STATED, Doors, Principal
 from flask_dynreg.config import Settings
 from flask_dynreg.errors import ConfigurationError, TemporarilyUnavailableError, UnknownTokenError
 from flask_dynreg.metadata import key_sets
@@ -136,17 +136,29 @@ class Registrar:
         return str(self.settings.server_metadata["issuer"])
 
     def check(
-        self, sent: Mapping[str, Any], client: ClientRecord | None = None, signed: JWT | None = None
+        self,
+        sent: Mapping[str, Any],
+        client: ClientRecord | None = None,
+        signed: JWT | None = None,
+        principal: Principal = OPEN,
     ) -> CheckedMetadata:
-        """Client metadata as it would be registered, for this client if it is an update; `signed` is the JWT that it came as.
+        """Client metadata as they would be registered by the principal, or for this client if it is an update.
 
-        Raises RefusedMetadataError with all that is wrong, and TemporarilyUnavailableError where a document would have to be
-        fetched while the host's session holds changes, or the keys of the issuer of a software statement cannot be fetched.
+        `signed` is the JWT that they came as. Raises RefusedMetadataError with all that is wrong, MissingTokenError where a
+        software statement that is not there would have opened the door, and TemporarilyUnavailableError where a document would
+        have to be fetched while the host's session holds changes, or the keys of the issuer of a statement cannot be fetched.
         """
-        statement = self._statements.of(sent, signed, client.software_statement if client else None)
-        if client is None:
-            return self._check(sent, statement=statement)
-        return self._check(sent, client.client_metadata, statement, client.client_id)
+        kept, before, client_id = (
+            (client.software_statement, client.client_metadata, client.client_id) if client else (None, {}, None)
+        )
+        statement = self._statements.of(sent, signed, kept)
+        by_statement = (client.source if client else principal.source) == STATED.source
+        if by_statement:
+            self.doors.admit_statement(statement, kept)
+        checked = self._check(sent, before, statement, client_id)
+        if by_statement:
+            self.doors.confine(checked, before)
+        return checked
 
     def told(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
         """What a client is told of its metadata: all but what operators set."""

@@ -341,8 +341,8 @@ def test_the_server_metadata_can_come_from_the_environment_member_by_member(envi
 @pytest.mark.parametrize(
     ("key", "text", "form"),
     [
-        ("DYNREG_ACCESS", "open", '["open", "initial_access_token"]'),
-        ("DYNREG_ACCESS", "open,initial_access_token", '["open", "initial_access_token"]'),
+        ("DYNREG_ACCESS", "open", '["open", "initial_access_token", "software_statement"]'),
+        ("DYNREG_ACCESS", "open,initial_access_token", '["open", "initial_access_token", "software_statement"]'),
         ("DYNREG_MANAGEMENT", "read", '["read", "update", "delete"]'),
         ("DYNREG_DEFAULT_SCOPES", "mcp:read mcp:write", '["..."]'),
         ("DYNREG_CORS_ORIGINS", "https://app.example", '["https://app.example"]'),

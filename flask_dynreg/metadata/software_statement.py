@@ -60,12 +60,21 @@ class OneTime:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedStatement:
-    """A statement that is to be believed. `claims` are those of client metadata, under their names there."""
+    """A statement that is to be believed. `claims` are those of client metadata, under their names there.
+
+    `request_is_signed` by a key that the statement names: then it is about who sends it.
+    """
 
     text: str
     issuer: StatementIssuer
     claims: Mapping[str, Any]
     one_time: tuple[OneTime, ...] = ()
+    request_is_signed: bool = False
+
+    @property
+    def fixes_redirect_uris(self) -> bool:
+        """Whether the client can have none but those of the statement."""
+        return "redirect_uris" in self.claims and "redirect_uris" not in self.issuer.defaults
 
     def laid_over(self, sent: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
         """What the client sends with what the statement says of it (RFC 7591 section 3.1.1), and what goes beyond its limits."""
@@ -155,7 +164,7 @@ class SoftwareStatements:
             description = "must be of a software_id that is approved here."
             raise UnapprovedStatementError([Problem(f"/{MEMBER}", description, _SECTION)])
         one_time += self._check_request(signed, statement, issuer)
-        return VerifiedStatement(text, issuer, claims, tuple(one_time))
+        return VerifiedStatement(text, issuer, claims, tuple(one_time), request_is_signed=signed is not None)
 
     def _check(self, statement: JWT, issuer: StatementIssuer) -> list[OneTime]:
         """Raises InvalidStatementError."""

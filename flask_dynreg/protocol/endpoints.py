@@ -34,7 +34,7 @@ class RegistrationEndpoint(ClientRegistrationEndpoint):
 
     def extract_client_metadata(self, request: RegistrationRequest) -> dict[str, Any]:
         sent = request.payload.data
-        request.checked = self.server.registrar.check(sent, signed=request.payload.signed)
+        request.checked = self.server.registrar.check(sent, None, request.payload.signed, request.credential)
         return request.checked.metadata
 
     def generate_client_info(self, request: RegistrationRequest) -> ClientInformation:
