@@ -399,7 +399,7 @@ def refuse_method(error: MethodNotAllowed) -> ResponseReturnValue:
 
 def say_what_to_try(config: Config) -> None:
     published, is_open = dynreg.server_metadata(), "open" in config["DYNREG_ACCESS"]
-    if "registration_endpoint" not in published:
+    if not {"open", "initial_access_token"}.intersection(config["DYNREG_ACCESS"]):
         return
     issuer = published["issuer"]
     metadata = {"client_name": "Mine", "redirect_uris": ["http://127.0.0.1/cb"], "token_endpoint_auth_method": "none"}

@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Iterable
+from string import ascii_letters, digits
 from typing import Any
 
 import pytest
+from joserfc import jwe
 from joserfc.jwk import Key, KeySet
 
 from flask_dynreg.errors import InvalidStatementError, RefusedMetadataError, TemporarilyUnavailableError
@@ -212,6 +214,39 @@ def test_the_key_is_found_by_its_name_and_without() -> None:
 def test_a_key_for_something_else_verifies_nothing(members: dict[str, Any]) -> None:
     jwks = {"keys": [{**public(rsa_key())["keys"][0], **members}]}
     assert "signed by a key" in refusal(statement(), {"issuer": DIRECTORY, "jwks": jwks})
+
+
+@pytest.mark.parametrize(("algorithm", "key"), [("RS256", rsa_key()), ("ES256", ec_key()), ("Ed25519", okp_key())])
+def test_no_bit_of_it_can_be_changed(algorithm: str, key: Key) -> None:
+    text, issuer = statement(key, {"alg": algorithm}), trusted(key=key)
+    assert verified(text, issuer)
+    changed = [
+        f"{text[:place]}{chr(ord(char) ^ 1 << bit)}{text[place + 1 :]}"
+        for place, char in enumerate(text)
+        for bit in range(8)
+    ]
+    changed += [text[:-1] + char for char in ascii_letters + digits + "-_=" if char != text[-1]]
+    changed += [text[:place] + text[place + 1 :] for place in range(len(text))]
+    for other in changed:
+        with pytest.raises(RefusedMetadataError):
+            verified(other, issuer)
+
+
+def test_a_jwt_in_a_jwt_is_none() -> None:
+    inner = statement()
+    for payload in (inner, f'"{inner}"'):
+        assert "must be a signed JWT" in refusal(statements.signed(payload, cty="JWT"), trusted())
+    encrypted = jwe.encrypt_compact({"alg": "RSA-OAEP", "enc": "A128GCM", "cty": "JWT"}, inner, rsa_key())
+    assert "must be a signed JWT" in refusal(encrypted, trusted())
+
+
+def test_of_two_issuers_with_one_key_each_speaks_by_its_own_rules() -> None:
+    issuers = trusted(software_ids=["a"]), trusted("other", software_ids=["b"], algorithms=["PS256"])
+    assert verified(statement(software_id="a"), *issuers).issuer.issuer == DIRECTORY
+    by_other = statement(None, {"alg": "PS256"}, iss="other", software_id="b")
+    assert verified(by_other, *issuers).issuer.issuer == "other"
+    assert refusal(statement(software_id="b"), *issuers).startswith("unapproved_software_statement")
+    assert "PS256" in refusal(statement(iss="other", software_id="b"), *issuers)
 
 
 def test_keys_elsewhere_are_looked_up_by_the_name_of_the_key() -> None:
