@@ -1,8 +1,12 @@
 """docs/ say what is so."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from dataclasses import fields
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,7 @@ from flask_dynreg import GuardedFetcher
 from flask_dynreg.metadata import key_sets, remote_keys
 from flask_dynreg.metadata.statement_issuers import SignedRequests, StatementIssuer
 from flask_dynreg.pacing import Budget, Budgets, Pauses
+from tests import servers
 from tests.servers import ROOT
 
 STATEMENTS = (ROOT / "docs" / "software-statements.md").read_text(encoding="utf-8")
@@ -23,6 +28,23 @@ ISSUERS = [block for block in BLOCKS if "issuer" in block]
 @pytest.mark.parametrize("issuer", ISSUERS, ids=[block["issuer"] for block in ISSUERS])
 def test_every_issuer_that_is_shown_is_one(issuer: dict[str, Any]) -> None:
     assert StatementIssuer.from_json(issuer).issuer == issuer["issuer"]
+
+
+def test_the_commands_for_own_use_register_a_client(tmp_path: Path) -> None:
+    (block,) = re.findall(r"^```sh\n(openssl .*?)^```$", STATEMENTS, re.MULTILINE | re.DOTALL)
+    door = {"FLASK_DYNREG_ACCESS": '["software_statement"]'}
+    with servers.example("quickstart", tmp_path, **door) as issuer:
+        settings = {"FLASK_INSTANCE_PATH": str(tmp_path), "FLASK_DYNREG_SERVER_METADATA__issuer": issuer, **door}
+        commands = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        env = {"FLASK_APP": str(ROOT / "examples" / "quickstart.py"), "PATH": commands, **settings}
+        run = subprocess.run(["sh", "-ec", block], cwd=tmp_path, env=env, capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+        body = json.dumps({"software_statement": run.stdout.split()[-1]})
+        connection = HTTPConnection(issuer.removeprefix("http://"))
+        connection.request("POST", "/oauth2/register", body, {"Content-Type": "application/json"})
+        client = json.load(connection.getresponse())
+        connection.close()
+        assert (client["software_id"], client["redirect_uris"]) == ("editor", ["http://127.0.0.1/cb"])
 
 
 def test_every_member_of_an_issuer_is_told() -> None:

@@ -13,9 +13,9 @@ from flask_dynreg.errors import (
     UnknownTokenError,
 )
 from flask_dynreg.metadata.check import CheckedMetadata
-from flask_dynreg.metadata.server import REDIRECT_GRANTS
 from flask_dynreg.metadata.software_statement import MEMBER, VerifiedStatement
 from flask_dynreg.registry.tokens import InitialAccessTokens
+from flask_dynreg.server_metadata import REDIRECT_GRANTS
 
 
 @dataclass(frozen=True, slots=True)

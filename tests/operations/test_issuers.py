@@ -205,6 +205,35 @@ def test_a_statement_for_own_use_registers(
     assert answer.get_json()["error"] == "invalid_software_statement"  # it has no end, and is good once
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        rsa_key(),
+        ec_key(),
+        OKPKey.import_key({**okp_key().as_dict(private=True), "alg": "EdDSA"}),
+        ECKey.import_key({**ec_key().as_dict(private=True), "key_ops": ["sign"]}),
+    ],
+)
+@pytest.mark.parametrize("form", ["pem", "jwk"])
+def test_who_signs_with_a_key_is_trusted_by_two_commands(app: Flask, tmp_path: Path, key: Any, form: str) -> None:
+    text = key.as_pem(private=True) if form == "pem" else json.dumps(key.as_dict(private=True)).encode()
+    (tmp_path / "key").write_bytes(text)
+    by = ["--key", str(tmp_path / "key"), "--issuer", "https://releases.example"]
+    described = done(app, "statement", "issuer", *by)
+    assert not {"d", "p", "q"} & json.loads(described)["jwks"]["keys"][0].keys()
+    done(app, "issuer", "add", "-", stdin=described)
+    issued = done(app, "statement", "issue", "-", *by, stdin='{"client_name": "Ours"}').strip()
+    client = registered(app.test_client(), **CONFIDENTIAL, software_statement=issued)
+    assert client["client_name"] == "Ours"
+    assert jwts.parsed(issued).kid == listed(app)[1]["jwks"]["keys"][0]["kid"]
+
+
+@pytest.mark.parametrize("name", ["", " x", "\u00e9", "x" * 256])
+def test_an_issuer_that_cannot_be_is_not_described(app: Flask, tmp_path: Path, name: str) -> None:
+    (tmp_path / "key").write_bytes(ec_key().as_pem(private=True))
+    assert "--issuer" in failed(app, "statement", "issuer", "--key", str(tmp_path / "key"), "--issuer", name)
+
+
 def test_a_jwk_may_say_how_it_signs(app: Flask, tmp_path: Path) -> None:
     private = ec_key().as_dict(private=True)
     for number, members in enumerate(
