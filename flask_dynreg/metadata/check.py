@@ -77,7 +77,7 @@ class MetadataCheck:
             ]
         taken |= repairs.cleared(metadata)
         repairs.encrypted(metadata, vocabulary.supported)
-        repairs.scoped(metadata, server)
+        repairs.scoped(metadata, server, statement.scopes if statement else None)
         problems += vocabulary.unsupported(metadata)
         problems += rules.broken(RULES, metadata, server, unsound)
         if not problems and sectors.is_to_be_fetched(metadata, registered or {}):

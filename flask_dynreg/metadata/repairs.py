@@ -1,6 +1,6 @@
 """The defaults that come into force, and what is taken away from what a client asks for. Nothing else is ever added."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from flask_dynreg.metadata.algorithms import DEFAULT_CONTENT_ENCRYPTION
@@ -103,9 +103,13 @@ def cleared(metadata: Metadata) -> dict[str, list[str]]:
     return {member: [str(metadata.pop(member))] for member in idle}
 
 
-def scoped(metadata: Metadata, server: ServerSupport) -> None:
-    """Scope is never a reason to refuse: what is asked for and allowed, and what every client gets."""
+def scoped(metadata: Metadata, server: ServerSupport, most: Collection[str] | None) -> None:
+    """Scope is never a reason to refuse: what is asked for, and what every client gets, of what is allowed.
+
+    `most` is what a software statement allows, if it says anything about that.
+    """
+    allowed = server.scopes if most is None else server.scopes.intersection(most)
     asked = metadata.pop("scope", "").split(" ")
-    scopes = [scope for scope in dict.fromkeys([*asked, *server.default_scopes]) if scope in server.scopes]
+    scopes = [scope for scope in dict.fromkeys([*asked, *server.default_scopes]) if scope in allowed]
     if scopes:
         metadata["scope"] = " ".join(scopes)

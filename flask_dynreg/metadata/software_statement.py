@@ -76,6 +76,15 @@ class VerifiedStatement:
         """Whether the client can have none but those of the statement."""
         return "redirect_uris" in self.claims and "redirect_uris" not in self.issuer.defaults
 
+    @property
+    def scopes(self) -> frozenset[str] | None:
+        """Those that a client may have at most; None if nothing is said about that."""
+        stated, granted = self.claims.get("scope"), self.issuer.scopes
+        sets = [] if granted is None else [frozenset(granted)]
+        if isinstance(stated, str) and "scope" not in self.issuer.defaults:
+            sets.append(frozenset(stated.split(" ")))
+        return frozenset.intersection(*sets) if sets else None
+
     def laid_over(self, sent: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
         """What the client sends with what the statement says of it (RFC 7591 section 3.1.1), and what goes beyond its limits."""
         result, problems = dict(sent), []

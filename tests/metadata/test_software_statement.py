@@ -153,6 +153,27 @@ def test_scopes_are_granted_to_an_issuers_clients(
     assert registered({"scopes": scopes}, {"scope": stated}, scope=sent).get("scope") == scope
 
 
+@pytest.mark.parametrize(
+    ("issuer", "stated", "sent", "scope"),
+    [
+        ({"scopes": ["mcp:read"]}, None, None, "mcp:read"),
+        ({"scopes": ["mcp:read"]}, None, "mcp:write", None),
+        ({"scopes": ["mcp:read", "mcp:write"]}, None, "mcp:read", "mcp:read mcp:write"),
+        ({"scopes": ["offline_access"]}, "mcp:read", None, None),
+        ({}, "mcp:read", "mcp:write", "mcp:read"),
+        ({"limits": ["scope"]}, "mcp:read offline_access", "mcp:read", "mcp:read"),
+        ({"limits": ["scope"]}, "mcp:read mcp:write", "mcp:read", "mcp:read mcp:write"),
+        ({"defaults": ["scope"]}, "mcp:read", None, "mcp:read mcp:write"),
+        ({}, None, "mcp:read", "mcp:read mcp:write"),
+    ],
+)
+def test_scopes_that_every_client_gets_are_within_what_a_statement_allows(
+    issuer: dict[str, Any], stated: str | None, sent: str | None, scope: str | None
+) -> None:
+    app = App(DYNREG_STATEMENT_ISSUERS=[trusted(**issuer)], DYNREG_DEFAULT_SCOPES=["mcp:write"])
+    assert app.registered(**REDIRECT, scope=sent, software_statement=statement(scope=stated)).get("scope") == scope
+
+
 def test_what_it_is_about_cannot_be_changed() -> None:
     rules: list[dict[str, Any]] = [{}, {"claims": []}, {"map": {"software_id": "software_version"}}]
     for issuer in rules:
