@@ -26,7 +26,7 @@ MEMBER = "software_statement"
 
 _SECTION = "RFC 7591 section 2.3"
 _NEVER = SERVER_MADE | {MEMBER}
-_KEY_SOURCES = frozenset({"jwks", "jwks_uri"})
+_KEY_SOURCES = frozenset({"jwks", "jwks_uri", "signed_jwks_uri"})
 _LAST = 2**40
 """An end in seconds since the epoch that no clock reaches, and every database can keep."""
 

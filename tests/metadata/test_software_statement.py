@@ -92,6 +92,16 @@ def test_one_source_of_keys_is_left(claim: dict[str, Any], sent: dict[str, Any])
     assert {name: stored[name] for name in ("jwks", "jwks_uri") if name in stored} == sent
 
 
+@pytest.mark.parametrize("claim", ["jwks", "jwks_uri", "signed_jwks_uri"])
+def test_keys_that_a_statement_names_stand_alone_in_a_federation(claim: str) -> None:
+    server = {"client_registration_types_supported": ["automatic"]}
+    app = App(server, DYNREG_STATEMENT_ISSUERS=[trusted()])
+    values = {"jwks": {"keys": [rsa_jwk()]}, "jwks_uri": URIS[0], "signed_jwks_uri": URIS[1]}
+    for sent, value in values.items():
+        stored = app.registered(**REDIRECT, **{sent: value}, software_statement=statement(**{claim: values[claim]}))
+        assert [name for name in values if name in stored] == [claim]
+
+
 def test_a_client_may_decide_otherwise_where_a_claim_is_a_default() -> None:
     issuer, claims = {"defaults": ["client_name", "client_uri"]}, {"client_name": "Stated", "client_uri": URIS[0]}
     stored = registered(issuer, claims, client_name="Sent", **{"client_name#en": "Sent"})
