@@ -220,6 +220,7 @@ class SoftwareStatements:
             _refuse_request(f"must have the {rules.issuer} of its software statement as issuer (iss).")
         try:
             signed.check_algorithm(rules.algorithms)
+            signed.check_type(None)
             signed.check_claims(
                 now=self._now(),
                 leeway=issuer.leeway,

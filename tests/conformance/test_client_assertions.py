@@ -176,6 +176,9 @@ def test_there_is_one_assertion_of_the_one_type(visitor: Visitor, client: Client
 def test_a_jwt_of_another_kind_is_no_assertion(visitor: Visitor, client: Client) -> None:
     for kind in ("at+jwt", "dpop+jwt", "token-introspection+jwt"):
         is_refused(sent(visitor, signed(claims(client), typ=kind)))
+    # a software statement about the client, of whom has its key, and an ID token about it
+    is_refused(sent(visitor, signed(claims(client, iss="https://releases.example", sub=None, software_id="x"))))
+    is_refused(sent(visitor, signed(claims(client, iss=ISSUER, aud=client["client_id"], nonce="x"))))
 
 
 @requirement("RFC8725-3.12-01")

@@ -94,9 +94,9 @@ def test_one_source_of_keys_is_left(claim: dict[str, Any], sent: dict[str, Any])
 
 @pytest.mark.parametrize("claim", ["jwks", "jwks_uri", "signed_jwks_uri"])
 def test_keys_that_a_statement_names_stand_alone_in_a_federation(claim: str) -> None:
-    server = {"client_registration_types_supported": ["automatic"]}
+    server: dict[str, Any] = {"client_registration_types_supported": ["automatic"]}
     app = App(server, DYNREG_STATEMENT_ISSUERS=[trusted()])
-    values = {"jwks": {"keys": [rsa_jwk()]}, "jwks_uri": URIS[0], "signed_jwks_uri": URIS[1]}
+    values: dict[str, Any] = {"jwks": {"keys": [rsa_jwk()]}, "jwks_uri": URIS[0], "signed_jwks_uri": URIS[1]}
     for sent, value in values.items():
         stored = app.registered(**REDIRECT, **{sent: value}, software_statement=statement(**{claim: values[claim]}))
         assert [name for name in values if name in stored] == [claim]

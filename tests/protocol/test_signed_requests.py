@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from tests.conformance.exchange import Client, bearer, read, refused
+from tests.conformance.requirements import requirement
 from tests.conftest import ISSUER, MakeApp
 from tests.metadata.keys import ec_jwk
 from tests.statements import forged, public, rsa_key, signed, statement, trusted
@@ -145,6 +146,14 @@ def test_a_request_is_signed_by_a_key_that_the_statement_names(sqlite: FlaskClie
         forged({"alg": "PS256"}, request(), b"secret"),
     ):
         refused(send(sqlite, body), REQUEST)
+
+
+@requirement("RFC8725-3.12-01")
+def test_a_jwt_of_another_kind_is_no_request(sqlite: FlaskClient) -> None:
+    for kind in ("at+jwt", "dpop+jwt", "client-authentication+jwt", "oauth-authz-req+jwt", "logout+jwt"):
+        error = refused(send(sqlite, jwt(request(), typ=kind)), REQUEST)
+        assert "type (typ)" in error["error_description"]
+    assert send(sqlite, jwt(request(), typ="JWT")).status_code == 201
 
 
 def test_keys_that_lie_elsewhere_and_cannot_be_fetched_refuse_the_request(sqlite: FlaskClient) -> None:

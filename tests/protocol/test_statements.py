@@ -15,9 +15,10 @@ from sqlalchemy import RowMapping, select
 from flask_dynreg import DynamicRegistration
 from tests.conformance.exchange import CONFIDENTIAL, Client, delete, post, read, refused, registered, replaced, update
 from tests.conftest import MakeApp
+from tests.documents import published
 from tests.hosts import heard
 from tests.registry.host import Clock
-from tests.statements import DIRECTORY, rsa_key, statement, trusted
+from tests.statements import DIRECTORY, public, rsa_key, statement, trusted
 
 INVALID, UNAPPROVED = "invalid_software_statement", "unapproved_software_statement"
 STATED_URI = "https://stated.example/cb"
@@ -152,6 +153,41 @@ def test_an_update_needs_an_issuer_that_is_still_trusted(start: StartServer, sql
     closed = start(**config)
     refused(update(closed.http, client, {**CONFIDENTIAL, "client_id": client["client_id"]}), UNAPPROVED)
     assert delete(closed.http, client).status_code == 204
+
+
+# ---- Keys that lie elsewhere
+
+
+def test_an_issuer_whose_keys_cannot_be_fetched_is_asked_again_later(make_app: MakeApp) -> None:
+    url = f"{DIRECTORY}/jwks"
+    with published() as documents:
+        clock, db = Clock(), SQLAlchemy()
+        clock.now = int(time.time())
+        dynreg = DynamicRegistration(db, clock=clock, fetcher=documents.fetcher)
+        issuers = [trusted(jwks_uri=url), trusted("other")]
+        http = make_app(db, dynreg, DYNREG_STATEMENT_ISSUERS=issuers).test_client()
+        stated = {**CONFIDENTIAL, "software_statement": statement()}
+        body = refused(post(http, stated), "temporarily_unavailable", status=503)
+        assert "directory" not in body["error_description"]
+        assert "Retry-After" in post(http, stated).headers and documents.asked == [url]
+        assert registered(http, **CONFIDENTIAL, software_statement=statement(iss="other"))
+
+
+def test_keys_that_lie_elsewhere_are_fetched_once_and_serve_on(make_app: MakeApp) -> None:
+    url = f"{DIRECTORY}/jwks"
+    with published() as documents:
+        documents.put(url, public(rsa_key()))
+        db = SQLAlchemy()
+        app = make_app(
+            db,
+            DynamicRegistration(db, fetcher=documents.fetcher),
+            DYNREG_STATEMENT_ISSUERS=[trusted(jwks_uri=url)],
+        )
+        clients = [registered(app.test_client(), **CONFIDENTIAL, software_statement=statement()) for _ in range(2)]
+        assert update(app.test_client(), clients[0], clients[0]).status_code == 200
+        assert documents.asked == [url]
+        other = {**CONFIDENTIAL, "software_statement": statement(rsa_key("other"), {"kid": "directory"})}
+        refused(post(app.test_client(), other), INVALID)
 
 
 # ---- What is good once
