@@ -9,7 +9,7 @@ from typing import Any
 from authlib.integrations.flask_oauth2 import ResourceProtector
 from authlib.oauth2 import OAuth2Error, rfc9101
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
-from authlib.oauth2.rfc6750 import BearerTokenValidator
+from authlib.oauth2.rfc6750 import BearerTokenValidator, InsufficientScopeError
 from authlib.oidc import core, rpinitiated
 from authlib.oidc.core.errors import InvalidRequestObjectError
 from flask import current_app, request, session
@@ -123,7 +123,19 @@ class Access:
         return False
 
 
+class OpenIDScopeMissingError(InsufficientScopeError):
+    def get_headers(self) -> list[tuple[str, str]]:
+        challenge = 'Bearer error="insufficient_scope", scope="openid"'  # RFC 6750 section 3.1
+        return [*super().get_headers(), ("WWW-Authenticate", challenge)]
+
+
 class AccessTokenValidator(BearerTokenValidator):
+    def validate_token(self, *arguments: Any) -> None:
+        try:
+            super().validate_token(*arguments)
+        except InsufficientScopeError:
+            raise OpenIDScopeMissingError from None
+
     def authenticate_token(self, token_string: str) -> Access | None:
         token = store.find_token(token_string, "access_token")
         client = dynreg.query_client(token.authorization.client_id) if token else None

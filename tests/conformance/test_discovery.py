@@ -46,6 +46,17 @@ def test_what_has_to_be_there_is_there(http: FlaskClient) -> None:
     assert "S256" in document["code_challenge_methods_supported"]
 
 
+@requirement("RFC8705-5-01", "RFC9449-5.1-01")
+def test_what_a_server_says_of_its_extensions_is_published(make_app: MakeApp) -> None:
+    stated = {
+        "mtls_endpoint_aliases": {"token_endpoint": "https://mtls.as.example/token"},
+        "dpop_signing_alg_values_supported": ["ES256", "PS256"],
+    }
+    http = make_app(DYNREG_SERVER_METADATA=server_metadata(**stated)).test_client()
+    assert stated.items() <= http.get(WELL_KNOWN).get_json().items()
+    assert not stated.keys() & make_app().test_client().get(WELL_KNOWN).get_json().keys()
+
+
 @requirement("RFC8414-2-02", "RFC8414-2-03")
 @pytest.mark.parametrize("missing", ["authorization_endpoint", "token_endpoint"])
 def test_a_server_without_its_endpoints_does_not_start(make_app: MakeApp, missing: str) -> None:

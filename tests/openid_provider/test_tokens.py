@@ -108,11 +108,13 @@ def test_an_id_token_is_no_software_statement_and_no_assertion(visitor: Visitor,
     refused(visitor.token(**fields, client_assertion=id_token), "invalid_client", status=401)
 
 
+@requirement("RFC6750-3.1-03")
 def test_without_the_scope_openid_there_is_no_id_token(visitor: Visitor) -> None:
     issued = tokens(visitor, visitor.register(), scope="profile")
     assert (issued["scope"], "id_token" in issued) == ("profile", False)
     answer = visitor.http.get(USERINFO, headers=bearer(issued["access_token"]))
     assert (answer.status_code, answer.get_json()["error"]) == (403, "insufficient_scope")
+    assert answer.headers["WWW-Authenticate"] == 'Bearer error="insufficient_scope", scope="openid"'
 
 
 def test_an_unknown_scope_is_ignored_and_an_own_choice_is_kept_to(visitor: Visitor) -> None:

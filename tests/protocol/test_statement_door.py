@@ -131,6 +131,7 @@ def test_a_token_is_another_way_in_and_all_that_is_sent_counts_together(door: An
 # ---- Who needs no redirect needs to be known
 
 
+@requirement("RFC7591-5-06")
 @pytest.mark.parametrize("grants", [["client_credentials"], ["authorization_code", "client_credentials"]])
 def test_a_grant_without_a_redirect_is_for_whom_is_known(door: Any, grants: list[str]) -> None:
     for claims, sent in (({}, {"grant_types": grants}), ({"grant_types": grants}, {})):
