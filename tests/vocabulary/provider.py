@@ -17,6 +17,7 @@ from werkzeug.test import TestResponse
 from flask_dynreg import ClientMetadataSchema, DynamicRegistration, Fetched, FetchError
 from tests.conformance.exchange import Client, post, read, update
 from tests.conftest import SERVER_METADATA
+from tests.statements import trusted
 
 CIBA = "urn:openid:params:grant-type:ciba"
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
@@ -95,6 +96,12 @@ CREDENTIALS = frozenset(
     | {"registration_access_token", "registration_client_uri"}
 )
 
+ERRORS = {
+    "redirect_uris": ["invalid_redirect_uri"],
+    "software_statement": ["invalid_software_statement", "unapproved_software_statement"],
+}
+"""RFC 7591 section 3.2.2, by the member that is wrong; invalid_client_metadata for any other one."""
+
 SECTOR = "https://sector.example/uris.json"
 
 
@@ -167,8 +174,7 @@ class Provider:
         body = answer.get_json()
         assert answer.status_code == 400, answer.text
         pointers = [problem["pointer"] for problem in body["errors"]]
-        is_redirect = member_of(pointers[0]) == "redirect_uris"
-        assert body["error"] == ("invalid_redirect_uri" if is_redirect else "invalid_client_metadata")
+        assert body["error"] in ERRORS.get(member_of(pointers[0]), ["invalid_client_metadata"])
         # what is wrong with the whole document has no pointer
         assert body["error_description"].startswith(
             f"{member_of(pointers[0])}: " if pointers[0] else "The request body"
@@ -218,6 +224,7 @@ def provider(
         DYNREG_ACCESS=["open"],
         DYNREG_SERVER_METADATA=declared,
         DYNREG_DISCOVERY=False,  # a document would need more than what registrations are compared with
+        DYNREG_STATEMENT_ISSUERS=[trusted()],
         DYNREG_SECRET_KEYS=[Fernet.generate_key().decode()],
     )
     app.config.update(config or {})

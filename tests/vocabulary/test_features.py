@@ -8,7 +8,7 @@ import pytest
 
 from tests.conformance.requirements import requirement
 from tests.vocabulary.provider import BASE, SERVER, Provider, provider, same
-from tests.vocabulary.registry import CHOICES, KEPT, LOCALIZABLE, SENT
+from tests.vocabulary.registry import CHOICES, KEPT, LOCALIZABLE, SENT, STATEMENT
 from tests.vocabulary.values import SOUND, sent
 
 PROVIDER = ("subject_types_supported", "id_token_signing_alg_values_supported")
@@ -18,9 +18,9 @@ REQUEST_OBJECTS = ("request_parameter_supported", *BY_REFERENCE, "request_object
 ALWAYS_KNOWN = {
     *("redirect_uris", "token_endpoint_auth_method", "grant_types", "response_types", "client_name", "client_uri"),
     *("logo_uri", "scope", "contacts", "tos_uri", "policy_uri", "jwks_uri", "jwks", "software_id", "software_version"),
-    "application_type",
+    *("application_type", STATEMENT),
 }
-"""RFC 7591, and what clients tell every server of redirect URIs."""
+"""RFC 7591, where somebody is trusted to sign statements, and what clients tell every server of redirect URIs."""
 
 DECLARED_BY: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("sector_identifier_uri", "default_max_age", "require_auth_time", "initiate_login_uri"), PROVIDER),
@@ -103,6 +103,11 @@ def test_every_name_is_always_known_or_declared_by_something() -> None:
 def test_a_name_is_ignored_where_nothing_declares_it(members: tuple[str, ...]) -> None:
     with provider(*members) as server:
         ignored(server, GROUPS[members])
+
+
+def test_a_statement_is_ignored_where_nobody_is_trusted() -> None:
+    with provider(config={"DYNREG_STATEMENT_ISSUERS": []}) as server:
+        ignored(server, [STATEMENT])
 
 
 @requirement("FCLOGOUT-3-01", "RFC9449-5.2-02", "RFC8705-3.4-01", "CIBA-4-05", "FAPI2-5.2.2.1.1-01")

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from tests.metadata.keys import certificate, ec_jwk, rsa_jwk
-from tests.vocabulary.provider import BASE, CIBA, SECTOR
+from tests.statements import DIRECTORY, forged, rsa_key, statement
+from tests.vocabulary.provider import BASE, CIBA, ISSUER, SECTOR
 from tests.vocabulary.registry import CHOICES, KEPT
 
 URL = "https://client.example/path?query=1"
@@ -12,6 +13,7 @@ LONGEST_URL = "https://client.example/".ljust(2048, "x")
 JWKS_URI = "https://client.example/jwks"
 NOTIFY = "https://client.example/notify"
 JWKS = {"keys": [rsa_jwk(kid="s", use="sig"), ec_jwk(kid="e", use="enc")]}
+NOTHING_STATED = statement(software_id=None)
 CERTIFIED = {"keys": [ec_jwk(x5c=[certificate("EC")])]}
 
 
@@ -80,6 +82,7 @@ SOUND: dict[str, list[Sample]] = {
     "contacts": each(["a@client.example", "+1 555 0100"], ["\u30e1"], ["x" * 255] * 100),
     "jwks_uri": _DOCUMENT,
     "jwks": each(JWKS, CERTIFIED, {"keys": [ec_jwk()], "x": [1.5]}, {"keys": [{"kty": "new"}, rsa_jwk()]}),
+    "software_statement": each(NOTHING_STATED, statement(header={"typ": "JWT"}, software_id=None, aud=ISSUER)),
     # OpenID Connect Registration
     "application_type": each("web", "native"),
     "sector_identifier_uri": each(SECTOR),
@@ -222,6 +225,11 @@ _UNSOUND: dict[str, list[Any]] = {
     "contacts": [["x"] * 101, ["x", ""], ["x" * 256], ["\u202e"], [" "]],
     "keywords": [["x"] * 101, ["x", ""], ["x" * 256], ["\u202e"], [" "]],
     "jwks_uri": _NOT_FETCHED,
+    "software_statement": [
+        *("x", "a.b.c", f"{NOTHING_STATED}x", NOTHING_STATED[:-1], f" {NOTHING_STATED}", "x" * 2049),
+        *(statement(exp=1), statement(aud="https://other.example"), statement(iss="https://nobody.example")),
+        *(statement(rsa_key("other")), statement(iss=None), forged({"alg": "none"}, {"iss": DIRECTORY})),
+    ],
     "jwks": [
         *({"keys": [rsa_jwk(d="AQAB")]}, {"keys": [{"kty": "oct", "k": "AAAA"}]}, {"keys": []}, {"keys": [{}]}),
         *({"keys": [{"kty": "new"}]}, {"keys": [ec_jwk()] * 33}, {"keys": [ec_jwk(kid="1"), rsa_jwk(kid="1")]}),
