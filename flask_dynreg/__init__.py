@@ -1,6 +1,5 @@
 """OAuth 2.0 Dynamic Client Registration (RFC 7591, RFC 7592) for Flask apps on Authlib."""
 
-from flask_dynreg.access.doors import Principal
 from flask_dynreg.errors import ConfigurationError, TemporarilyUnavailableError
 from flask_dynreg.extension import DynamicRegistration
 from flask_dynreg.metadata.schema import ClientMetadataSchema
@@ -18,6 +17,7 @@ from flask_dynreg.registry.models import (
     UsedStatementMixin,
     define_models,
 )
+from flask_dynreg.registry.principals import Principal, Terms
 from flask_dynreg.registry.trust import LookAlike, TrustFacts
 from flask_dynreg.signals import client_deleted, client_registered, client_updated, registration_refused
 
@@ -41,6 +41,7 @@ __all__ = [
     "RegistrationEndpoint",
     "StatementIssuerMixin",
     "TemporarilyUnavailableError",
+    "Terms",
     "TrustFacts",
     "UsedStatementMixin",
     "Withdrawal",

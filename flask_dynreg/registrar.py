@@ -12,7 +12,7 @@ from marshmallow import Schema
 from sqlalchemy.exc import DBAPIError, TimeoutError
 
 from flask_dynreg import signals
-from flask_dynreg.access.doors import OPEN, STATED, Doors, Principal
+from flask_dynreg.access.doors import OPEN, STATED, Doors
 from flask_dynreg.config import Settings
 from flask_dynreg.errors import ConfigurationError, TemporarilyUnavailableError, UnknownTokenError
 from flask_dynreg.metadata import key_sets
@@ -41,6 +41,7 @@ from flask_dynreg.registry.credentials import (
 )
 from flask_dynreg.registry.issuers import StatementIssuers
 from flask_dynreg.registry.models import Models, RegisteredClientMixin
+from flask_dynreg.registry.principals import NO_TERMS, Principal
 from flask_dynreg.registry.sessions import Sessions
 from flask_dynreg.registry.tokens import InitialAccessTokens
 from flask_dynreg.registry.trust import Trust, TrustFacts, vouched_skeleton
@@ -232,6 +233,11 @@ class Registrar:
             status="active",
             statement_issuer=checked.statement.issuer.issuer if checked.statement else None,
             name_skeleton=vouched_skeleton(principal.source, checked.metadata),
+            owned_by=principal.owner,
+            policies=None,
+            terms=principal.terms.to_json() if principal.terms != NO_TERMS else None,
+            expires_at=None,
+            requested_metadata=None,
         )
         columns = self._client_columns(checked.metadata, principal) if self._client_columns else {}
         self._clients.add(client, self._event("registered", client, checked), columns)

@@ -1,7 +1,6 @@
 """The doors: a request's token or software statement in, who is asking out, or an OAuth error."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from flask_dynreg.errors import (
@@ -14,17 +13,9 @@ from flask_dynreg.errors import (
 )
 from flask_dynreg.metadata.check import CheckedMetadata
 from flask_dynreg.metadata.software_statement import MEMBER, VerifiedStatement
+from flask_dynreg.registry.principals import Principal
 from flask_dynreg.registry.tokens import InitialAccessTokens
 from flask_dynreg.server_metadata import REDIRECT_GRANTS
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who registers a client: `source` is the door; `initial_access_token_id` the token that opened it."""
-
-    source: str
-    initial_access_token_id: int | None = None
-
 
 OPEN = Principal("open")
 STATED = Principal("software_statement")

@@ -11,7 +11,6 @@ from flask import Response
 from flask import request as flask_request
 from werkzeug.exceptions import HTTPException
 
-from flask_dynreg.access.doors import Principal
 from flask_dynreg.errors import ForbiddenError, MissingTokenError, Problem, RefusedMetadataError, refusal
 from flask_dynreg.metadata.check import CheckedMetadata
 from flask_dynreg.protocol import responses
@@ -20,6 +19,7 @@ from flask_dynreg.protocol.requests import RegistrationRequest
 from flask_dynreg.protocol.transactions import in_one_transaction
 from flask_dynreg.registrar import ClientInformation, Registered, Registrar
 from flask_dynreg.registry.clients import ClientRecord
+from flask_dynreg.registry.principals import Principal
 
 _UPDATE = "RFC 7592 section 2.2"
 

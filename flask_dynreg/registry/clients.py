@@ -29,6 +29,11 @@ class ClientRecord(RegisteredClient):
     status: str
     statement_issuer: str | None
     name_skeleton: str | None
+    owned_by: str | None
+    policies: str | None
+    terms: str | None
+    expires_at: int | None
+    requested_metadata: str | None
 
 
 _CLIENT = [field.name.removeprefix("_") for field in fields(ClientRecord)]
@@ -41,6 +46,9 @@ _CHANGED = [
     "updated_at",
     "software_id",
     "name_skeleton",
+    "policies",
+    "expires_at",
+    "requested_metadata",
 ]
 _LONGEST_SKELETON = 255
 MOST_AT_ONCE = 200
@@ -149,6 +157,9 @@ class Clients:
             "c_client_metadata": client._client_metadata,
             "c_statement_issuer": client.statement_issuer,
             "c_name_skeleton": client.name_skeleton,
+            "c_policies": client.policies,
+            "c_expires_at": client.expires_at,
+            "c_requested_metadata": client.requested_metadata,
             "c_updated_at": now,
             "c_software_id": client.software_id,
         }

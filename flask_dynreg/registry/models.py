@@ -27,8 +27,10 @@ class RegisteredClientMixin(RegisteredClient):
     SQLAlchemy Core: column defaults apply, ORM events do not. A model with `__table_args__` of its own has to repeat the index on
     `issuer` and `software_id`.
 
-    `status` is `active` or `suspended`, for the reason that `status_reason` tells operators. `statement_issuer` is the `iss` of
-    the software statement in force. `name_skeleton` is filled for names that an operator vouches for.
+    `status` is `active`, `pending` or `suspended`, for the reason that `status_reason` tells operators. `statement_issuer` is the
+    `iss` of the software statement in force. `name_skeleton` is filled for names that an operator vouches for. `owned_by` is whom
+    the host says it belongs to. `policies` (a JSON array of names) and `terms` (the JSON of `Terms`) are what it was registered
+    under. `expires_at` is when it ends, if it does. `requested_metadata` is what it has asked to be, and waits for an operator.
     """
 
     if TYPE_CHECKING:
@@ -52,6 +54,11 @@ class RegisteredClientMixin(RegisteredClient):
     _software_id: Mapped[str | None] = mapped_column("software_id", ExactText)
     statement_issuer: Mapped[str | None] = mapped_column(Exact, index=True)
     name_skeleton: Mapped[str | None] = mapped_column(ExactText, index=True)
+    owned_by: Mapped[str | None] = mapped_column(ExactText, index=True)
+    policies: Mapped[str | None] = mapped_column(Text)
+    terms: Mapped[str | None] = mapped_column(Text)
+    expires_at: Mapped[int | None] = mapped_column(BigInteger)
+    requested_metadata: Mapped[str | None] = mapped_column(Json)
 
     def set_client_metadata(self, value: Mapping[str, Any]) -> None:
         """Replaces the metadata, as they are: nothing is checked. `version` grows when the session writes it."""
@@ -79,6 +86,10 @@ class InitialAccessTokenMixin:
     expires_at: Mapped[int | None] = mapped_column(BigInteger)
     max_uses: Mapped[int | None] = mapped_column(Integer)
     uses: Mapped[int] = mapped_column(Integer, default=0)
+    owner: Mapped[str | None] = mapped_column(ExactText)
+    terms: Mapped[str | None] = mapped_column(Text)
+    last_used_at: Mapped[int | None] = mapped_column(BigInteger)
+    revoked_at: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class ClientEventMixin:

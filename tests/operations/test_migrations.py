@@ -223,7 +223,12 @@ def test_keys_are_compared_exactly_where_databases_would_not(make_bare_app: Make
         " WHERE table_schema = database() AND collation_name = 'utf8mb4_bin' AND table_name <> 'dynreg_alembic_version'"
         " AND data_type = 'varchar' ORDER BY 1"
     )
-    assert binary == ["dynreg_client.name_skeleton", "dynreg_client.software_id"]
+    assert binary == [
+        "dynreg_client.name_skeleton",
+        "dynreg_client.owned_by",
+        "dynreg_client.software_id",
+        "dynreg_initial_access_token.owner",
+    ]
 
 
 @pytest.mark.parametrize(

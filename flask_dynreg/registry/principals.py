@@ -1,0 +1,59 @@
+"""Who asks for something: a client that registers, by the door that let it in, or somebody who runs the server."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What whoever let clients in has set for them, now and at every update. Empty: nothing.
+
+    None as `scopes`, `grant_types`, `redirect_hosts` or `origins` is no limit.
+    """
+
+    policies: tuple[str, ...] = ()
+    """Names of policies, beside those that hold for everybody."""
+    scopes: tuple[str, ...] | None = None
+    """The only scopes that a client may have."""
+    grant_types: tuple[str, ...] | None = None
+    """The only grant types that a client may have."""
+    redirect_hosts: tuple[str, ...] | None = None
+    """The only hosts of redirect URIs."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Client metadata for what a client does not say."""
+    forced: Mapping[str, Any] = field(default_factory=dict)
+    """Client metadata that take the place of what a client says."""
+    origins: tuple[str, ...] | None = None
+    """Web origins whose scripts may register with the token."""
+
+    def to_json(self) -> str:
+        """Without what is not set; `{}` for nothing."""
+        said = {each.name: getattr(self, each.name) for each in fields(self)}
+        return json.dumps({name: value for name, value in said.items() if value or (value == () and name in _LIMITS)})
+
+    @classmethod
+    def from_json(cls, text: str | None) -> "Terms":
+        """Terms as `to_json` wrote them."""
+        kept: dict[str, Any] = json.loads(text) if text else {}
+        read: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()
+        }
+        return cls(**read)
+
+
+_LIMITS = ("scopes", "grant_types", "redirect_hosts", "origins")
+
+NO_TERMS = Terms()
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who registers a client: `source` is the door; `initial_access_token_id` the token that opened it; `owner` whom the host
+    says the client belongs to; `terms` what is set for the client."""
+
+    source: str
+    initial_access_token_id: int | None = None
+    owner: str | None = None
+    terms: Terms = NO_TERMS
