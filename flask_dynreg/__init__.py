@@ -5,6 +5,8 @@ from flask_dynreg.extension import DynamicRegistration
 from flask_dynreg.metadata.schema import ClientMetadataSchema
 from flask_dynreg.operations.migrations import include_object
 from flask_dynreg.outbound import Fetched, Fetcher, FetchError, GuardedFetcher
+from flask_dynreg.policies.examination import Explanation
+from flask_dynreg.policies.policy import Decision, PolicyContext, Profile, refused
 from flask_dynreg.protocol.endpoints import ConfigurationEndpoint, RegistrationEndpoint
 from flask_dynreg.protocol.resource import ProtectedResource
 from flask_dynreg.registrar import RaceLostError, Withdrawal
@@ -26,7 +28,9 @@ __all__ = [
     "ClientMetadataSchema",
     "ConfigurationEndpoint",
     "ConfigurationError",
+    "Decision",
     "DynamicRegistration",
+    "Explanation",
     "FetchError",
     "Fetched",
     "Fetcher",
@@ -34,7 +38,9 @@ __all__ = [
     "InitialAccessTokenMixin",
     "LookAlike",
     "Models",
+    "PolicyContext",
     "Principal",
+    "Profile",
     "ProtectedResource",
     "RaceLostError",
     "RegisteredClientMixin",
@@ -50,5 +56,6 @@ __all__ = [
     "client_updated",
     "define_models",
     "include_object",
+    "refused",
     "registration_refused",
 ]

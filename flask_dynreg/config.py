@@ -97,6 +97,11 @@ def list_of_objects(value: Any) -> str | None:
     return None if right else "must be a list of JSON objects, as docs/software-statements.md shows them"
 
 
+def policy_names(value: Any) -> str | None:
+    right = isinstance(value, list | tuple) and all(isinstance(item, str | Mapping) for item in value)
+    return None if right else "must be a list of names and JSON objects, as docs/policies.md shows them"
+
+
 def fernet_keys(value: Any) -> str | None:
     right = _strings(value) and all(re.fullmatch(r"[A-Za-z0-9_-]{43}=", item) for item in value)
     return None if right else "must be a list of keys as cryptography.fernet.Fernet.generate_key() makes them"
@@ -140,6 +145,12 @@ class Settings:
     )
     openid_discovery: bool = key(
         False, "Serve the same document at the addresses of OpenID Connect Discovery as well.", boolean
+    )
+    policies: tuple[str | Mapping[str, Any], ...] = key(
+        [],
+        "The policies that hold for every client, by name: those that ship (docs/policies.md), profiles such as `mcp`, your own. "
+        'One that has settings is an object: `{"policy": "scope_ceiling", "scopes": ["mcp:read"]}`.',
+        policy_names,
     )
     default_scopes: tuple[str, ...] = key(
         [], "Scopes that every client gets; some of `scopes_supported`.", list_of_strings

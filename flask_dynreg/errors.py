@@ -30,6 +30,8 @@ class Problem:
     pointer: str
     description: str
     section: str
+    policy: str | None = None
+    """The policy that says so, for operators alone."""
 
     @property
     def member(self) -> str:
@@ -110,6 +112,14 @@ class ForbiddenError(OAuth2Error):
     error = "access_denied"
     description = "The client may not do this."
     status_code = 403
+
+
+class ServerFailureError(OAuth2Error):
+    """Something of the host's own failed, of which its log tells."""
+
+    error = "server_error"
+    description = "The server could not do this."
+    status_code = 500
 
 
 class TemporarilyUnavailableError(OAuth2Error):

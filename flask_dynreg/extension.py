@@ -1,7 +1,7 @@
 """DynamicRegistration: puts the rooms together for an app."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Blueprint, Flask, current_app
@@ -12,6 +12,8 @@ from flask_dynreg.errors import ConfigurationError
 from flask_dynreg.metadata.schema import ClientMetadataSchema
 from flask_dynreg.operations import cli
 from flask_dynreg.outbound import Fetcher, GuardedFetcher
+from flask_dynreg.policies.examination import Explanation
+from flask_dynreg.policies.policy import Policy, Profile
 from flask_dynreg.protocol import discovery, views
 from flask_dynreg.protocol.addresses import Addresses
 from flask_dynreg.protocol.endpoints import ConfigurationEndpoint, RegistrationEndpoint, RegistrationServer
@@ -19,6 +21,7 @@ from flask_dynreg.registrar import ClientColumns, Registrar, Withdrawal
 from flask_dynreg.registry.client import RegisteredClient
 from flask_dynreg.registry.credentials import Clock
 from flask_dynreg.registry.models import Models, RegisteredClientMixin, define_models
+from flask_dynreg.registry.principals import OPEN, Principal
 from flask_dynreg.registry.trust import TrustFacts
 
 WithdrawalHook = Callable[[Withdrawal], None]
@@ -41,7 +44,8 @@ class DynamicRegistration:
     (`Models`, or `define_models` with its client model); without them the default ones are made. `registration_endpoint` and
     `configuration_endpoint` are subclasses of the two endpoints. `client_columns(metadata, principal)` gives values for a host's
     own columns of a new client, by name. `schema` is a subclass of `ClientMetadataSchema` with names of the host's own. `fetcher`
-    takes the place of the guarded one, by which documents are fetched that clients name. `clock()` gives seconds since the epoch.
+    takes the place of the guarded one, by which documents are fetched that clients name. `policies` are the host's own,
+    by name. `clock()` gives seconds since the epoch.
 
     Nothing of an app is kept here: one object may serve several apps.
     """
@@ -56,6 +60,7 @@ class DynamicRegistration:
         client_columns: ClientColumns | None = None,
         schema: type[Schema] = ClientMetadataSchema,
         fetcher: Fetcher | None = None,
+        policies: Mapping[str, Policy | Profile] | None = None,
         clock: Clock = time.time,
     ) -> None:
         self._db = db
@@ -65,6 +70,7 @@ class DynamicRegistration:
         self._client_columns = client_columns
         self._schema = schema
         self._fetcher = fetcher
+        self._policies = dict(policies or {})
         self._clock = clock
         self._withdrawal_hooks: list[WithdrawalHook] = []
         self._is_in_use = False
@@ -82,6 +88,16 @@ class DynamicRegistration:
         self._withdrawal_hooks.append(hook)
         return hook
 
+    def policy(self, policy: Policy) -> Policy:
+        """Makes a function a policy by its own name, for `DYNREG_POLICIES` and the terms of initial access tokens.
+
+        Raises ConfigurationError once an app was set up: it would not know of the policy.
+        """
+        if self._is_in_use:
+            raise ConfigurationError("policy must come before init_app.")
+        self._policies[policy.__name__] = policy
+        return policy
+
     def init_app(self, app: Flask, models: Models | None = None) -> None:
         """Checks the settings and adds the endpoints. `models` is for models that are defined in a module that imports `db`.
 
@@ -98,6 +114,7 @@ class DynamicRegistration:
             client_columns=self._client_columns,
             clock=self._clock,
             schema=self._schema(),
+            policies=self._policies,
             fetcher=GuardedFetcher() if self._fetcher is None else self._fetcher,
         )
         addresses = Addresses(registrar.issuer, settings.url_prefix, app.config["APPLICATION_ROOT"])
@@ -146,6 +163,14 @@ class DynamicRegistration:
         TemporarilyUnavailableError when it cannot be asked.
         """
         return self.registrar.trust_facts(client)
+
+    def explain(self, metadata: Mapping[str, Any], *, principal: Principal = OPEN) -> Explanation:
+        """What would become of a registration with these client metadata, by the same code: what would be registered, what each
+        policy would change, or why it would be refused. Leaves no trace, and fetches nothing.
+
+        Raises an OAuth2Error where a software statement in it is not to be believed, or its keys are not known.
+        """
+        return self.registrar.explain(metadata, principal=principal)
 
     def server_metadata(self) -> dict[str, Any]:
         """The document of RFC 8414, for a host that serves its own (`DYNREG_DISCOVERY = False`) and merges this."""

@@ -1,7 +1,7 @@
 """The use cases, without HTTP: check, register, update, delete, find."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,9 +12,9 @@ from marshmallow import Schema
 from sqlalchemy.exc import DBAPIError, TimeoutError
 
 from flask_dynreg import signals
-from flask_dynreg.access.doors import OPEN, STATED, Doors
+from flask_dynreg.access.doors import STATED, Doors
 from flask_dynreg.config import Settings
-from flask_dynreg.errors import ConfigurationError, TemporarilyUnavailableError, UnknownTokenError
+from flask_dynreg.errors import ConfigurationError, Problem, TemporarilyUnavailableError, UnknownTokenError
 from flask_dynreg.metadata import key_sets
 from flask_dynreg.metadata.check import CheckedMetadata, MetadataCheck
 from flask_dynreg.metadata.jwts import JWT
@@ -22,10 +22,15 @@ from flask_dynreg.metadata.key_rules import SECRET_OCTETS
 from flask_dynreg.metadata.lookalikes import ReservedNames, names
 from flask_dynreg.metadata.redirect_uris import RedirectRules
 from flask_dynreg.metadata.remote_keys import RemoteKeySets, imported
+from flask_dynreg.metadata.schema import Vocabulary
 from flask_dynreg.metadata.server import ServerSupport
 from flask_dynreg.metadata.software_statement import SoftwareStatements, VerifiedStatement, used_before
 from flask_dynreg.metadata.statement_issuers import StatementIssuer
 from flask_dynreg.outbound import Fetched, Fetcher
+from flask_dynreg.policies.examination import Examination, Explanation, principal_of
+from flask_dynreg.policies.policy import Policies, Policy, Profile
+from flask_dynreg.policies.profiles import PROFILES
+from flask_dynreg.policies.shipped import all_policies, read_policies
 from flask_dynreg.registry.client import RegisteredClient, dump
 from flask_dynreg.registry.clients import ClientRecord, Clients
 from flask_dynreg.registry.credentials import (
@@ -41,7 +46,7 @@ from flask_dynreg.registry.credentials import (
 )
 from flask_dynreg.registry.issuers import StatementIssuers
 from flask_dynreg.registry.models import Models, RegisteredClientMixin
-from flask_dynreg.registry.principals import NO_TERMS, Principal
+from flask_dynreg.registry.principals import NO_FACTS, NO_TERMS, OPEN, Principal, RequestFacts
 from flask_dynreg.registry.sessions import Sessions
 from flask_dynreg.registry.tokens import InitialAccessTokens
 from flask_dynreg.registry.trust import Trust, TrustFacts, vouched_skeleton
@@ -90,6 +95,10 @@ def configured_issuers(values: Iterable[Mapping[str, Any]]) -> list[StatementIss
     return issuers
 
 
+def _end(issued_at: int, checked: CheckedMetadata) -> int | None:
+    return None if checked.lifetime is None else issued_at + checked.lifetime
+
+
 class Registrar:
     """Everything of one app. It is in `app.extensions["dynreg"]`, and never changes."""
 
@@ -105,6 +114,7 @@ class Registrar:
         clock: Clock,
         schema: Schema,
         fetcher: Fetcher,
+        policies: Mapping[str, Policy | Profile],
     ) -> None:
         self._app = app
         self.settings = settings
@@ -116,21 +126,28 @@ class Registrar:
         self.doors = Doors(settings.access, self.tokens)
         self._reserved_names = ReservedNames(settings.reserved_names)
         self._trust = Trust(self._clients, self._reserved_names, self.credentials)
-        configured = configured_issuers(settings.statement_issuers)
-        self.issuers = StatementIssuers(self.sessions, models, self.credentials, self.issuer, configured)
+        trusted = configured_issuers(settings.statement_issuers)
+        self.issuers = StatementIssuers(self.sessions, models, self.credentials, self.issuer, trusted)
         self._used = UsedStatements(self.sessions, models, self.credentials, self.issuer)
         self._withdrawal_hooks = withdrawal_hooks
         self._client_columns = client_columns
         self._fetcher = fetcher
         self._remote_keys = RemoteKeySets(self._fetch, self._stand_back, clock)
-        self._statements = SoftwareStatements(self.issuers, self._remote_keys.get, self.issuer, self.credentials.now)
+        self._statements, self._known_statements = (
+            SoftwareStatements(self.issuers, keys_at, self.issuer, self.credentials.now)
+            for keys_at in (self._remote_keys.get, self._remote_keys.known)
+        )
         rules = RedirectRules(settings.private_schemes, strict=settings.application_type == "strict")
         support = ServerSupport(
             settings.server_metadata, settings.default_scopes, rules, reads_secrets=bool(settings.secret_keys)
         )
-        self._check = MetadataCheck(
-            schema, support, reject_unsupported=settings.unsupported == "reject", fetch=self._fetch
+        self._vocabulary = Vocabulary(schema, support)
+        check = MetadataCheck(
+            self._vocabulary, support, reject_unsupported=settings.unsupported == "reject", fetch=self._fetch
         )
+        names, made = read_policies(settings.policies)
+        known = Policies(all_policies(PROFILES, policies, made), names)
+        self._examination = Examination(check, known, support, self._reserved_names)
 
     @property
     def issuer(self) -> str:
@@ -141,29 +158,46 @@ class Registrar:
         sent: Mapping[str, Any],
         client: ClientRecord | None = None,
         signed: JWT | None = None,
+        *,
         principal: Principal = OPEN,
+        facts: RequestFacts = NO_FACTS,
     ) -> CheckedMetadata:
         """Client metadata as they would be registered by the principal, or for this client if it is an update.
 
-        `signed` is the JWT that they came as. Raises RefusedMetadataError with all that is wrong, MissingTokenError where a
-        software statement that is not there would have opened the door, and TemporarilyUnavailableError where a document would
-        have to be fetched while the host's session holds changes, or the keys of the issuer of a statement cannot be fetched.
+        `signed` is the JWT that they came as. Raises RefusedMetadataError with all that is wrong, ForbiddenError where a policy of
+        the client's is gone, what policies raise, MissingTokenError where a software statement that is not there would have
+        opened the door, and TemporarilyUnavailableError where a document would have to be fetched while the host's session holds
+        changes, or the keys of the issuer of a statement cannot be fetched.
         """
-        kept, before, client_id = (
-            (client.software_statement, client.client_metadata, client.client_id) if client else (None, {}, None)
-        )
+        kept, who = (client.software_statement, principal_of(client)) if client else (None, principal)
         statement = self._statements.of(sent, signed, kept)
-        by_statement = (client.source if client else principal.source) == STATED.source
-        if by_statement:
-            self.doors.admit_statement(statement, kept)
-        checked = self._check(sent, before, statement, client_id)
-        if by_statement:
-            self.doors.confine(checked, before)
+        if who.source != STATED.source:
+            return self._examination(sent, statement, client, who, facts)
+        self.doors.admit_statement(statement, kept)
+        checked = self._examination(sent, statement, client, who, facts)
+        self.doors.confine(checked, client.client_metadata if client else {})
         return checked
+
+    def explain(
+        self, sent: Mapping[str, Any], *, principal: Principal = OPEN, facts: RequestFacts = NO_FACTS
+    ) -> Explanation:
+        """What would become of a registration, by the same code. Leaves no trace, and fetches nothing.
+
+        Raises what `check` raises of a software statement, and TemporarilyUnavailableError where the keys of its issuer are not
+        known.
+        """
+        statement = self._known_statements.of(sent, None, None)
+        if principal.source == STATED.source:
+            self.doors.admit_statement(statement, None)
+        return self._examination.explain(sent, statement, principal, facts)
+
+    def holds(self, policies: str | None, name: str) -> bool:
+        """Whether a policy is among those that a client keeps, be it in a profile."""
+        return self._examination.holds(policies, name)
 
     def told(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
         """What a client is told of its metadata: all but what operators set."""
-        hidden = self._check.vocabulary.operator_names
+        hidden = self._vocabulary.operator_names
         return {name: value for name, value in metadata.items() if name not in hidden}
 
     def key_set(self, metadata: Mapping[str, Any], client_id: str, kid: str | None) -> KeySet:
@@ -188,8 +222,11 @@ class Registrar:
 
     def refused(self, error: OAuth2Error, client_id: str | None = None) -> None:
         """Tells of a refusal. A stranger's writes nothing."""
-        members = tuple(dict.fromkeys(problem.member for problem in getattr(error, "problems", ())))
-        signals.logger.info("Refused: %s %s", error.error, ", ".join(members))
+        problems: Sequence[Problem] = getattr(error, "problems", ())
+        members = tuple(dict.fromkeys(problem.member for problem in problems))
+        policies = dict.fromkeys(problem.policy for problem in problems if problem.policy)
+        by = f" by {', '.join(policies)}" if policies else ""
+        signals.logger.info("Refused%s: %s %s", by, error.error, ", ".join(members))
         signals.send(signals.registration_refused, self._app, error=error.error, members=members, client_id=client_id)
 
     def new_client_information(self, checked: CheckedMetadata) -> ClientInformation:
@@ -234,9 +271,9 @@ class Registrar:
             statement_issuer=checked.statement.issuer.issuer if checked.statement else None,
             name_skeleton=vouched_skeleton(principal.source, checked.metadata),
             owned_by=principal.owner,
-            policies=None,
+            policies=self._examination.remembered(principal),
             terms=principal.terms.to_json() if principal.terms != NO_TERMS else None,
-            expires_at=None,
+            expires_at=_end(information["client_id_issued_at"], checked),
             requested_metadata=None,
         )
         columns = self._client_columns(checked.metadata, principal) if self._client_columns else {}
@@ -288,11 +325,13 @@ class Registrar:
             fresh = self._new_secret(octets)
             client.client_secret = self.credentials.kept(fresh["client_secret"])
             client.client_secret_expires_at = fresh["client_secret_expires_at"]
-        kept = {name: before[name] for name in self._check.vocabulary.operator_names & before.keys()}
+        kept = {name: before[name] for name in self._vocabulary.operator_names & before.keys()}
         client.set_client_metadata(checked.metadata | kept)
         client.statement_issuer = checked.statement.issuer.issuer if checked.statement else None
         if names(before) != names(checked.metadata):
             client.name_skeleton = None  # nobody has vouched for what it calls itself now
+        client.policies = self._examination.remembered(principal_of(client), client.policies)
+        client.expires_at = _end(client.client_id_issued_at, checked)
         if not self._clients.replace(client, self.credentials.now(), self._event("updated", client, checked)):
             raise RaceLostError()
         self._withdraw_difference(client.client_id, before, checked.metadata)
@@ -313,7 +352,7 @@ class Registrar:
         Takes part in the session's transaction, after what waits in the session to be written. Raises ValueError, which names the
         member, LookupError if the client is not there, and RaceLostError.
         """
-        self._check.vocabulary.check_operator_metadata(members)
+        self._vocabulary.check_operator_metadata(members)
         self.sessions.session.flush()
         client = self._clients.find(client_id) if is_client_id(client_id) else None
         if client is None:
@@ -356,6 +395,8 @@ class Registrar:
     ) -> dict[str, Any]:
         if checked and checked.taken:
             details["taken"] = checked.taken
+        if checked and checked.policies:
+            details["policies"] = checked.policies
         if checked and checked.statement:
             details["statement_issuer"] = checked.statement.issuer.issuer
         if checked and checked.operator_names:

@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
-from flask_dynreg import GuardedFetcher
+from flask_dynreg import DynamicRegistration, GuardedFetcher
 from flask_dynreg.metadata import key_sets, remote_keys
 from flask_dynreg.metadata.statement_issuers import SignedRequests, StatementIssuer
 from flask_dynreg.pacing import Budget, Budgets, Pauses
+from flask_dynreg.policies.profiles import PROFILES
+from flask_dynreg.policies.shipped import PLAIN, WITH_SETTINGS
 from tests import servers
+from tests.conftest import CLIENT, MakeApp
 from tests.servers import ROOT
 
 STATEMENTS = (ROOT / "docs" / "software-statements.md").read_text(encoding="utf-8")
@@ -64,6 +68,40 @@ def test_every_room_has_its_row_in_the_house_and_every_file_of_the_metadata_too(
     files = {path.name for folder in (package, package / "metadata") for path in folder.glob("[!_]*.[pt][yx]*")}
     assert {"schema.py", "confusables.txt", "extension.py"} < files - {"py.typed"} <= rows
     assert {f"{path.parent.name}/" for path in package.glob("*/__init__.py")} <= rows
+
+
+# ---- docs/policies.md, docs/profiles/
+
+POLICIES = (ROOT / "docs" / "policies.md").read_text(encoding="utf-8")
+
+
+def test_every_policy_and_its_settings_are_told() -> None:
+    told = {
+        name: re.findall(r"`(\w+)`", settings)
+        for name, settings in re.findall(r"^\| `(\w+)` \| (.*?) ?\|", POLICIES, re.MULTILINE)
+    }
+    settings = {name: [field.name for field in fields(kind)] for name, kind in WITH_SETTINGS.items()}  # type: ignore[arg-type]
+    assert told == {name: [] for name in PLAIN} | settings
+
+
+def test_every_profile_has_a_page_with_its_policies() -> None:
+    pages = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "profiles").glob("*.md")}
+    assert pages.keys() == PROFILES.keys()
+    for name, page in pages.items():
+        assert re.findall(rf"^\| `{name}/(\w+)` \|", page, re.MULTILINE) == list(PROFILES[name])
+        assert f"(profiles/{name}.md)" in POLICIES
+
+
+def test_the_policy_that_is_shown_works(make_app: MakeApp) -> None:
+    first, second = re.findall(r"^```python\n(.*?)^```$", POLICIES, re.MULTILINE | re.DOTALL)
+    db = SQLAlchemy()
+    names: dict[str, Any] = {"dynreg": DynamicRegistration(db), "app": Flask("host")}
+    exec(first + second, names)  # noqa: S102 - it is our own text
+    app = make_app(db, names["dynreg"], DYNREG_POLICIES=names["app"].config["DYNREG_POLICIES"])
+    sent = CLIENT | {"software_id": "reader", "logo_uri": "https://client.example/logo"}
+    answer = app.test_client().post("/oauth2/register", json=sent)
+    assert answer.status_code == 201 and "logo_uri" not in answer.get_json()
+    assert app.test_client().post("/oauth2/register", json=CLIENT).status_code == 400
 
 
 # ---- docs/outbound.md

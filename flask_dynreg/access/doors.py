@@ -13,11 +13,10 @@ from flask_dynreg.errors import (
 )
 from flask_dynreg.metadata.check import CheckedMetadata
 from flask_dynreg.metadata.software_statement import MEMBER, VerifiedStatement
-from flask_dynreg.registry.principals import Principal
+from flask_dynreg.registry.principals import OPEN, Principal
 from flask_dynreg.registry.tokens import InitialAccessTokens
 from flask_dynreg.server_metadata import REDIRECT_GRANTS
 
-OPEN = Principal("open")
 STATED = Principal("software_statement")
 """Somebody whose software statement is still to be looked at."""
 

@@ -1,11 +1,9 @@
-"""The way from what a client sends to what is registered: shape, defaults, what is taken away, rules that refuse, fetches."""
+"""The way from what a client sends to what is registered: shape, defaults, what is taken away, policies, rules, fetches."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
-
-from marshmallow import Schema
 
 from flask_dynreg.errors import Problem, refusal
 from flask_dynreg.metadata import choices, key_rules, openid_rules, repairs, rules, sectors
@@ -13,6 +11,10 @@ from flask_dynreg.metadata.schema import Vocabulary
 from flask_dynreg.metadata.server import ServerSupport
 from flask_dynreg.metadata.software_statement import MEMBER, VerifiedStatement
 from flask_dynreg.outbound import Fetched
+
+Judge = Callable[[dict[str, Any], Mapping[str, Any], frozenset[str]], tuple[Mapping[str, Any], list[Problem]]]
+"""What policies make of client metadata, and what they refuse: from the metadata, what was sent, and the names in it that nobody
+knows."""
 
 RULES = [*rules.RULES, *key_rules.RULES, *openid_rules.RULES]
 
@@ -26,6 +28,12 @@ class CheckedMetadata:
     taken: dict[str, list[str]]
     operator_names: tuple[str, ...] = ()
     statement: VerifiedStatement | None = None
+    approval: str | None = None
+    """Why an operator has to approve of it, if so."""
+    lifetime: int | None = None
+    """Seconds for which the registration is good; None for ever."""
+    policies: Mapping[str, list[str]] = field(default_factory=dict)
+    """The policies that changed something, each with the members."""
 
     @property
     def secret_octets(self) -> int:
@@ -39,13 +47,13 @@ class MetadataCheck:
 
     def __init__(
         self,
-        schema: Schema,
+        vocabulary: Vocabulary,
         server: ServerSupport,
         *,
         reject_unsupported: bool,
         fetch: Callable[[str, str | None], Fetched],
     ) -> None:
-        self.vocabulary = Vocabulary(schema, server)
+        self.vocabulary = vocabulary
         self._server = server
         self._reject = reject_unsupported
         self._fetch = fetch
@@ -56,9 +64,12 @@ class MetadataCheck:
         registered: Mapping[str, Any] | None = None,
         statement: VerifiedStatement | None = None,
         client_id: str | None = None,
+        judge: Judge | None = None,
+        fetches: bool = True,
     ) -> CheckedMetadata:
         """Raises RefusedMetadataError with all that is wrong. `registered` is what the client has now, if it is an update of
-        the client with this id."""
+        the client with this id. Where nothing may be fetched, a document is taken to be as it should.
+        """
         vocabulary, server = self.vocabulary, self._server
         sent, beyond = statement.laid_over(sent) if statement else (sent, [])
         metadata, problems = vocabulary.read(sent)
@@ -78,15 +89,42 @@ class MetadataCheck:
         taken |= repairs.cleared(metadata)
         repairs.encrypted(metadata, vocabulary.supported)
         repairs.scoped(metadata, server, statement.scopes if statement else None)
+        if judge:
+            judged, refused = judge(metadata, sent, vocabulary.ignored(sent))
+            problems += [problem for problem in refused if problem.member not in unsound]
+            problems += self._read_again(metadata, judged, taken)
         problems += vocabulary.unsupported(metadata)
         problems += rules.broken(RULES, metadata, server, unsound)
-        if not problems and sectors.is_to_be_fetched(metadata, registered or {}):
+        if not problems and fetches and sectors.is_to_be_fetched(metadata, registered or {}):
             problems += sectors.document_problems(metadata, lambda url: self._fetch(url, client_id))
         if problems:
             raise refusal(problems)
         if statement:
             metadata[MEMBER] = statement.text  # as it was sent (RFC 7591 section 3.2.1)
         return CheckedMetadata(metadata, taken, tuple(vocabulary.operator_names.intersection(sent)), statement)
+
+    def _read_again(
+        self, metadata: dict[str, Any], judged: Mapping[str, Any], taken: dict[str, list[str]]
+    ) -> list[Problem]:
+        """Puts what policies have changed into the metadata, as if the client had sent it."""
+        changed = {name: value for name, value in judged.items() if metadata.get(name) != value}
+        gone = metadata.keys() - judged.keys()
+        if not changed and not gone:
+            return []
+        read, problems = self.vocabulary.read(changed)
+        for name in {*gone, *changed}:
+            metadata.pop(name, None)
+        metadata.update(read)
+        filled = dict(metadata)
+        repairs.completed(filled, self._server, self.vocabulary.defaults)
+        metadata.update({name: value for name, value in filled.items() if name not in metadata})
+        for member, names in {
+            **repairs.narrowed(metadata, self._server, self.vocabulary.supported),
+            **repairs.cleared(metadata),
+        }.items():
+            taken[member] = [*taken.get(member, ()), *names]
+        repairs.encrypted(metadata, self.vocabulary.supported)
+        return problems
 
     def _fits(self, metadata: Mapping[str, Any], unsound: set[str], member: str, value: str) -> bool:
         """Whether this value of a member goes with the rest, as far as the rules that read the member tell."""

@@ -27,8 +27,13 @@ class RedirectRules:
     def __init__(self, private_schemes: Mapping[str, str], *, strict: bool) -> None:
         if dangerous := sorted(DANGEROUS_SCHEMES & set(private_schemes)):
             raise ConfigurationError(f"DYNREG_PRIVATE_SCHEMES must not have {', '.join(dangerous)}.")
+        self._private_schemes = private_schemes
         self._authorities = {scheme: re.compile(pattern) for scheme, pattern in private_schemes.items()}
         self.is_strict = strict
+
+    def strictly(self) -> "RedirectRules":
+        """The same rules, which a stated `application_type` narrows."""
+        return self if self.is_strict else RedirectRules(self._private_schemes, strict=True)
 
     def fault(self, value: str) -> str | None:
         """What would be right about a redirect URI of any client; None if it is sound."""

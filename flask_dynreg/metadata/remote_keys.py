@@ -88,6 +88,12 @@ class RemoteKeySets:
                 self._settle(entry, kid, url, client_id)
         return entry.found()
 
+    def known(self, url: str, kid: str | None = None) -> KeySet:
+        """The set as it was last seen. Raises FetchError if it never was."""
+        with self._lock:
+            entry = self._entries.get(url)
+        return (entry or _Entry()).found()
+
     def _settle(self, entry: _Entry, kid: str | None, url: str, client_id: str | None) -> None:
         # One fetches; the others wait only where there is nothing to go on with.
         if entry.lock.acquire(blocking=entry.keys is None):

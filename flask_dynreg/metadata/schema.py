@@ -135,6 +135,10 @@ class Vocabulary:
             for problem in [] if value is None else _faults(name, member, value):
                 raise ValueError(f"{name}: {problem.description}")
 
+    def ignored(self, sent: Mapping[str, Any]) -> frozenset[str]:
+        """The names that are no client metadata here."""
+        return frozenset(name for name in sent if name not in self._members and not self._tagged(name))
+
     def _tagged(self, name: str) -> Member | None:
         """RFC 7591 section 2.2: `client_name#ja`. A tag that is none, or on another member, makes an unknown name."""
         base, _, tag = name.partition("#")

@@ -89,11 +89,8 @@ class VerifiedStatement:
         """What the client sends with what the statement says of it (RFC 7591 section 3.1.1), and what goes beyond its limits."""
         result, problems = dict(sent), []
         locked = {name: value for name, value in self.claims.items() if not self._is_loose(name, value)}
-        bases = {_base(name) for name in locked}
-        if bases & _KEY_SOURCES:
-            bases |= _KEY_SOURCES
         # A language tag makes no other member: client_name#en says what client_name is for those who read English.
-        result = {name: value for name, value in result.items() if _base(name) not in bases} | locked
+        result = {name: value for name, value in result.items() if _base(name) not in self.locked} | locked
         for name in self.claims.keys() - locked.keys():
             if name in self.issuer.limits:
                 problems += _limit(result, name, self.claims[name])
@@ -102,6 +99,12 @@ class VerifiedStatement:
         if self.issuer.scopes is not None:
             _limit(result, "scope", " ".join(self.issuer.scopes))
         return result, problems
+
+    @property
+    def locked(self) -> frozenset[str]:
+        """The members that it decides, without language tags."""
+        bases = {_base(name) for name, value in self.claims.items() if not self._is_loose(name, value)}
+        return frozenset(bases | (_KEY_SOURCES if bases & _KEY_SOURCES else set()))
 
     def _is_loose(self, name: str, value: Any) -> bool:
         if name in self.issuer.limits:

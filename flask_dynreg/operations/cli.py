@@ -5,11 +5,11 @@ from flask import current_app
 from flask.cli import AppGroup, with_appcontext
 from sqlalchemy.exc import DBAPIError, TimeoutError
 
-from flask_dynreg.operations import issuers, migrations, statements
+from flask_dynreg.operations import explaining, issuers, migrations, statements
 from flask_dynreg.registrar import Registrar
 
 group = AppGroup("dynreg", help="Dynamic client registration.")
-for command in (migrations.db, issuers.issuer, statements.statement):
+for command in (migrations.db, issuers.issuer, statements.statement, explaining.explain):
     group.add_command(command)
 
 NUMBER = click.IntRange(1, 2**31 - 1)

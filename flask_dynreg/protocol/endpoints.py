@@ -34,7 +34,9 @@ class RegistrationEndpoint(ClientRegistrationEndpoint):
 
     def extract_client_metadata(self, request: RegistrationRequest) -> dict[str, Any]:
         sent = request.payload.data
-        request.checked = self.server.registrar.check(sent, None, request.payload.signed, request.credential)
+        request.checked = self.server.registrar.check(
+            sent, signed=request.payload.signed, principal=request.credential, facts=request.facts
+        )
         return request.checked.metadata
 
     def generate_client_info(self, request: RegistrationRequest) -> ClientInformation:
@@ -64,7 +66,7 @@ class ConfigurationEndpoint(ClientConfigurationEndpoint):
             raise ForbiddenError()
         if request.method == "PUT":
             if not client.is_active:
-                raise ForbiddenError("The client is suspended.")
+                raise ForbiddenError("The client waits for approval, is suspended or is over.")
             return self.create_update_client_response(client, request)
         if request.method == "DELETE":
             return self.create_delete_client_response(client, request)
@@ -94,7 +96,7 @@ class ConfigurationEndpoint(ClientConfigurationEndpoint):
         sent = request.payload.data
         problems = list(self._update_problems(sent, client, request))
         try:
-            request.checked = self.server.registrar.check(sent, client, request.payload.signed)
+            request.checked = self.server.registrar.check(sent, client, request.payload.signed, facts=request.facts)
         except RefusedMetadataError as error:
             if not problems:
                 raise

@@ -15,6 +15,7 @@ from flask_dynreg.metadata.check import CheckedMetadata
 from flask_dynreg.metadata.json_objects import JSONFault
 from flask_dynreg.metadata.jwts import JWT, InvalidJWTError
 from flask_dynreg.registry.clients import ClientRecord
+from flask_dynreg.registry.principals import RequestFacts
 
 _CHUNK = 65536
 _DRAINED = 2**20
@@ -140,6 +141,10 @@ class RegistrationRequest(JsonRequest):
     def client_id(self) -> str:
         """From the path of the client configuration endpoint."""
         return str((self._request.view_args or {})["client_id"])
+
+    @property
+    def facts(self) -> RequestFacts:
+        return RequestFacts(address=self._request.remote_addr, origin=self._request.headers.get("Origin"))
 
     @property
     def bearer_token(self) -> str | None:

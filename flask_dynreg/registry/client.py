@@ -36,6 +36,8 @@ class RegisteredClient(ClientMixin):
         status: Any
         statement_issuer: Any
         name_skeleton: Any
+        policies: Any
+        expires_at: Any
 
     _parsed: tuple[str | None, dict[str, Any]] | None = None
 
@@ -57,8 +59,14 @@ class RegisteredClient(ClientMixin):
 
     @property
     def is_active(self) -> bool:
-        """Whether it may be used. One that is suspended can be read and deleted, and gets nothing."""
-        return self.status in ("active", None)  # None: not written yet
+        """Whether it may be used. One that waits for approval, is suspended or over can be read and deleted, and gets nothing."""
+        is_over = self.expires_at is not None and self.expires_at <= _registrar().credentials.now()
+        return self.status in ("active", None) and not is_over  # None: not written yet
+
+    def is_under(self, policy: str) -> bool:
+        """Whether the policy of this name, or of this name in a profile, held when the client registered or changed."""
+        held: bool = _registrar().holds(self.policies, policy)
+        return held
 
     @property
     def redirect_uris(self) -> list[str]:

@@ -48,6 +48,19 @@ _LIMITS = ("scopes", "grant_types", "redirect_hosts", "origins")
 NO_TERMS = Terms()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestFacts:
+    """What is known of a request beside its body; nothing of what does not come over HTTP."""
+
+    address: str | None = None
+    """The address of who sent it, as the app sees it."""
+    origin: str | None = None
+    """The web origin of the script that sent it."""
+
+
+NO_FACTS = RequestFacts()
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """Who registers a client: `source` is the door; `initial_access_token_id` the token that opened it; `owner` whom the host
@@ -57,3 +70,6 @@ class Principal:
     initial_access_token_id: int | None = None
     owner: str | None = None
     terms: Terms = NO_TERMS
+
+
+OPEN = Principal("open")

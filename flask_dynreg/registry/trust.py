@@ -1,11 +1,11 @@
 """What is known of a client beside what it says of itself: for consent pages, and for operators."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flask_dynreg.hosts import is_on_this_device
 from flask_dynreg.metadata.lookalikes import ReservedNames, names, skeleton
+from flask_dynreg.metadata.places import leads_to_this_device, redirect_hosts, redirects_of, strange_pages
 from flask_dynreg.metadata.uris import URI, parsed
 from flask_dynreg.registry.client import RegisteredClient
 from flask_dynreg.registry.clients import Clients, kept_skeleton
@@ -13,9 +13,6 @@ from flask_dynreg.registry.credentials import Credentials
 
 OPERATOR = "operator"
 """The `source` of a client that an operator made, and for whose name the operator vouches."""
-
-_PAGES = ("client_uri", "logo_uri", "tos_uri", "policy_uri")
-_WEB = ("https", "http")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +82,16 @@ class Trust:
         self._credentials = credentials
 
     def facts(self, client: RegisteredClient) -> TrustFacts:
-        redirects = [uri for value in client.redirect_uris if (uri := parsed(value))]
+        redirects = redirects_of(client.client_metadata)
         return TrustFacts(
             source=client.source,
             registered_at=client.client_id_issued_at,
             age=max(0, self._credentials.now() - client.client_id_issued_at),
             vouched_by=OPERATOR if _is_as_made_by_operator(client) else client.statement_issuer,
             verified_host=_verified_host(client, redirects),
-            redirect_hosts=tuple(dict.fromkeys(map(_shown, redirects))),
-            only_this_device=bool(redirects) and all(map(_is_on_this_device, redirects)),
-            informational_hosts_agree=_agree(list(_pages(client)), redirects),
+            redirect_hosts=redirect_hosts(client.client_metadata),
+            only_this_device=bool(redirects) and all(map(leads_to_this_device, redirects)),
+            informational_hosts_agree=_agree(client.client_metadata),
             flagged_name=None if client.name_skeleton is not None else self._look_alike(client.client_metadata),
         )
 
@@ -120,30 +117,14 @@ def _is_as_made_by_operator(client: RegisteredClient) -> bool:
     return client.source == OPERATOR and (client.name_skeleton is not None or not names(client.client_metadata))
 
 
-def _shown(uri: URI) -> str:
-    return uri.host or "" if uri.scheme in _WEB else f"{uri.scheme}:"
-
-
-def _is_on_this_device(uri: URI) -> bool:
-    return uri.scheme not in _WEB or is_on_this_device(uri.host or "")
-
-
-def _pages(client: RegisteredClient) -> Iterator[URI | None]:
-    for member, value in client.client_metadata.items():
-        if member.partition("#")[0] in _PAGES:
-            yield parsed(value)
-
-
-def _agree(pages: Collection[URI | None], redirects: Collection[URI]) -> bool | None:
-    own = {(uri.scheme, uri.host) for uri in redirects if not _is_on_this_device(uri)}
-    if not pages or not own:
-        return None
-    return all(page is not None and (page.scheme, page.host) in own for page in pages)
+def _agree(metadata: Mapping[str, Any]) -> bool | None:
+    strange = strange_pages(metadata)
+    return None if strange is None else not strange
 
 
 def _verified_host(client: RegisteredClient, redirects: Collection[URI]) -> str | None:
     sector = parsed(client.client_metadata.get("sector_identifier_uri", ""))
     # Nobody has fetched what a client names that was there before; and anybody can put a list of addresses of others at a
     # host that publishes what its users write.
-    known = client.source and not any(map(_is_on_this_device, redirects))
+    known = client.source and not any(map(leads_to_this_device, redirects))
     return sector.host if sector and known and any(uri.host == sector.host for uri in redirects) else None

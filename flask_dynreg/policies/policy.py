@@ -1,0 +1,184 @@
+"""What a policy is: a callable that looks at client metadata before they are registered, and changes or refuses them.
+
+@dynreg.policy
+def partners_only(metadata, context):
+    if metadata.get("software_id") not in PARTNERS:
+        raise refused("software_id", "must be that of a partner.")
+    return metadata
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from authlib.oauth2 import OAuth2Error
+
+from flask_dynreg.errors import (
+    ConfigurationError,
+    ForbiddenError,
+    Problem,
+    RefusedMetadataError,
+    ServerFailureError,
+    refusal,
+)
+from flask_dynreg.metadata.lookalikes import ReservedNames
+from flask_dynreg.metadata.server import ServerSupport
+from flask_dynreg.registry.client import RegisteredClient
+from flask_dynreg.registry.principals import Principal, RequestFacts
+from flask_dynreg.signals import logger
+
+Metadata = Mapping[str, Any]
+
+SECTION = "The policy of this server"
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What policies ask for beside the metadata."""
+
+    approval: str | None = None
+    """Why an operator has to approve of it, if so."""
+    lifetime: int | None = None
+    """Seconds for which the registration is good; None for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyContext:
+    """All that a policy may know of a request. Nothing in it may be changed but by `require_approval` and `limit_lifetime`."""
+
+    operation: Literal["register", "update"]
+    principal: Principal
+    """Who registers the client, or has registered it."""
+    client: RegisteredClient | None
+    """The client as it is now; None when it registers."""
+    sent: Metadata
+    """The request itself, with what a software statement says laid over it: names that nobody knows are still in it."""
+    ignored: frozenset[str]
+    """The names in it that are not client metadata here."""
+    statement: Metadata | None
+    """What a verified software statement says of the client; None without one."""
+    locked: frozenset[str]
+    """The members that it decides: they may be refused, not changed."""
+    facts: RequestFacts
+    server: ServerSupport
+    reserved_names: ReservedNames
+    """`DYNREG_RESERVED_NAMES`"""
+    outcome: Outcome = field(default_factory=Outcome)
+
+    def require_approval(self, reason: str) -> None:
+        """An operator has to approve of the registration. `reason` is for operators."""
+        self.outcome.approval = self.outcome.approval or reason
+
+    def limit_lifetime(self, seconds: int) -> None:
+        """The registration ends after so many seconds, or sooner."""
+        self.outcome.lifetime = min(seconds, self.outcome.lifetime or seconds)
+
+
+Policy = Callable[[Metadata, PolicyContext], Metadata]
+"""Gives the metadata that are to be registered: those that it got, or others in their place, which it must not change. Refuses by
+an error of OAuth, best one that `refused` makes."""
+
+
+def refused(member: str, description: str) -> RefusedMetadataError:
+    """The error to raise for what is wrong with a member: `description` tells the client what would be right."""
+    return refusal([violation(member, description)])
+
+
+def violation(member: str, description: str) -> Problem:
+    """What is wrong with a member of the metadata by a policy. `description` is told to the client: what would be right."""
+    return Problem(f"/{member}", description, SECTION)
+
+
+class Profile(dict[str, Policy]):
+    """Policies under one name: each has a name of its own in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What one policy did: for operators."""
+
+    policy: str
+    changed: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+    """By the name of the member, its value before and after; None for no value."""
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What all policies did together."""
+
+    metadata: Metadata
+    decisions: tuple[Decision, ...]
+
+    @property
+    def problems(self) -> list[Problem]:
+        return [problem for decision in self.decisions for problem in decision.problems]
+
+
+class Policies:
+    """The policies of one app, by their names. Raises ConfigurationError for a name in `everybody` that is not there."""
+
+    def __init__(self, known: Mapping[str, Policy | Profile], everybody: Sequence[str]) -> None:
+        self._known = dict(known)
+        self.everybody = tuple(dict.fromkeys(everybody))
+        if missing := self.unknown(everybody):
+            raise ConfigurationError(f"DYNREG_POLICIES must name policies that are there; {missing[0]} is not.")
+
+    def unknown(self, names: Sequence[str]) -> list[str]:
+        return [name for name in names if name not in self._known]
+
+    def named(self, names: Sequence[str]) -> list[tuple[str, Policy]]:
+        """The policies with these names, beside those for everybody.
+
+        Raises ForbiddenError if one is gone that a client was registered under: nobody knows any more what it forbade.
+        """
+        wanted = tuple(dict.fromkeys([*self.everybody, *names]))
+        if missing := self.unknown(wanted):
+            logger.error("Refused: the policy %s is not there any more.", missing[0])
+            raise ForbiddenError("A policy under which the client was registered is not there.")
+        return [each for name in wanted for each in self._parts(name)]
+
+    def parts(self, names: Iterable[str]) -> list[str]:
+        """The names of those that are there, and of what profiles have in them."""
+        return [part for name in names if name in self._known for part, _ in self._parts(name)]
+
+    def _parts(self, name: str) -> Iterator[tuple[str, Policy]]:
+        policy = self._known[name]
+        if isinstance(policy, Profile):
+            yield from ((f"{name}/{part}", each) for part, each in policy.items())
+        else:
+            yield name, policy
+
+
+def judged(policies: Sequence[tuple[str, Policy]], metadata: Metadata, context: PolicyContext) -> Judgement:
+    """Asks one policy after the other, each with what the one before has made of the metadata.
+
+    Raises what a policy raises, but for RefusedMetadataError: what these refuse is collected. A policy that fails refuses.
+    """
+    decisions: list[Decision] = []
+    for name, policy in policies:
+        try:
+            after = policy(metadata, context)
+            changed = {
+                member: (metadata.get(member), after.get(member))
+                for member in sorted(metadata.keys() | after.keys())
+                if metadata.get(member) != after.get(member)
+            }
+        except RefusedMetadataError as error:
+            decisions.append(Decision(name, problems=tuple(replace(each, policy=name) for each in error.problems)))
+            continue
+        except OAuth2Error:
+            logger.info("Refused by the policy %s.", name)
+            raise
+        except Exception as error:
+            logger.exception("The policy %s failed.", name)
+            raise ServerFailureError() from error
+        locked = sorted(member for member in changed if member.partition("#")[0] in context.locked)
+        if locked:
+            description = "must be something else than the software statement says."
+            problems = tuple(replace(violation(member, description), policy=name) for member in locked)
+            decisions.append(Decision(name, changed, problems))
+        elif changed:
+            decisions.append(Decision(name, changed))
+            metadata = after
+    return Judgement(metadata, tuple(decisions))

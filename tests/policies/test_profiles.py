@@ -1,0 +1,90 @@
+"""The profiles: which real clients each lets in, and which it refuses, by name."""
+
+from typing import Any
+
+import pytest
+
+from flask_dynreg.policies.profiles import PROFILES
+from tests.conformance.exchange import post, refused, registered
+from tests.conftest import SERVER_METADATA, MakeApp
+from tests.corpus.entries import ENTRIES
+from tests.corpus.expectations import REGISTERED
+from tests.metadata.keys import rsa_jwk
+from tests.statements import statement, trusted
+
+MCP = [id for id in REGISTERED if ENTRIES[id]["kind"].startswith("mcp-")]
+WEB = ["https://app.example/cb"]
+CERTIFICATE = {"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "app.example"}
+SIGNED = {"token_endpoint_auth_method": "private_key_jwt", "jwks": {"keys": [rsa_jwk()]}}
+METADATA = SERVER_METADATA | {
+    "response_types_supported": ["code", "code id_token", "id_token"],
+    "grant_types_supported": ["authorization_code", "implicit", "refresh_token", "client_credentials", "password"],
+    "token_endpoint_auth_methods_supported": [
+        *SERVER_METADATA["token_endpoint_auth_methods_supported"],
+        "tls_client_auth",
+    ],
+    "token_endpoint_auth_signing_alg_values_supported": ["RS256", "PS256", "ES256"],
+    "id_token_signing_alg_values_supported": ["RS256", "PS256", "ES256"],
+}
+
+FINE: list[tuple[str, dict[str, Any]]] = [
+    *(("mcp", ENTRIES[id]["request"]) for id in MCP),
+    *(("oauth21", ENTRIES[id]["request"]) for id in MCP),
+    *(("oidc", ENTRIES[id]["request"]) for id in ("idpyoidc", "openid-client-6", "mod-auth-openidc", "inrupt-node")),
+    ("fapi2", {"redirect_uris": WEB, **CERTIFICATE}),
+    ("fapi2", {"redirect_uris": WEB, **SIGNED, "token_endpoint_auth_signing_alg": "PS256"}),
+    ("open-banking-uk", {"software_statement": statement(redirect_uris=WEB), **SIGNED}),
+    ("open-banking-brasil", {"software_statement": statement(redirect_uris=WEB), **CERTIFICATE}),
+]
+REFUSED: list[tuple[str, dict[str, Any], str]] = [
+    ("mcp", {"redirect_uris": WEB, "grant_types": ["implicit"], "response_types": ["id_token"]}, "/grant_types"),
+    ("oauth21", {"redirect_uris": WEB, "grant_types": ["password"]}, "/grant_types"),
+    (
+        "oauth21",
+        {"redirect_uris": WEB, "grant_types": ["authorization_code", "implicit"], "response_types": ["code id_token"]},
+        "/response_types/0",
+    ),
+    ("oidc", {"redirect_uris": ["http://localhost/cb"], "application_type": "web"}, "/redirect_uris/0"),
+    ("fapi2", ENTRIES["claude-web"]["request"], "/token_endpoint_auth_method"),
+    ("fapi2", ENTRIES["openid-client-6"]["request"], "/token_endpoint_auth_method"),
+    ("fapi2", {"redirect_uris": ["http://127.0.0.1/cb"], **CERTIFICATE}, "/redirect_uris/0"),
+    ("fapi2", {"redirect_uris": WEB, **CERTIFICATE, "dpop_bound_access_tokens": True}, "/dpop_bound_access_tokens"),
+    (
+        "fapi2",
+        {"redirect_uris": WEB, **SIGNED, "token_endpoint_auth_signing_alg": "RS256"},
+        "/token_endpoint_auth_signing_alg",
+    ),
+    ("open-banking-uk", {"redirect_uris": WEB, **SIGNED}, "/software_statement"),
+    (
+        "open-banking-uk",
+        {"software_statement": statement(redirect_uris=WEB), "token_endpoint_auth_method": "none"},
+        "/token_endpoint_auth_method",
+    ),
+    ("open-banking-brasil", {"software_statement": statement(redirect_uris=WEB)}, "/token_endpoint_auth_method"),
+    (
+        "open-banking-brasil",
+        {"software_statement": statement(redirect_uris=WEB), **SIGNED, "token_endpoint_auth_signing_alg": "ES256"},
+        "/token_endpoint_auth_signing_alg",
+    ),
+]
+
+
+def serve(make_app: MakeApp, profile: str) -> Any:
+    settings = {"DYNREG_DEFAULT_SCOPES": ["mcp:read"], "DYNREG_STATEMENT_ISSUERS": [trusted()]}
+    return make_app(DYNREG_POLICIES=[profile], DYNREG_SERVER_METADATA=METADATA, **settings).test_client()
+
+
+@pytest.mark.parametrize(("profile", "sent"), FINE)
+def test_who_is_let_in(make_app: MakeApp, profile: str, sent: dict[str, Any]) -> None:
+    client = registered(serve(make_app, profile), **sent)
+    assert client["redirect_uris"] == sent.get("redirect_uris", WEB)
+
+
+@pytest.mark.parametrize(("profile", "sent", "pointer"), REFUSED)
+def test_who_is_not(make_app: MakeApp, profile: str, sent: dict[str, Any], pointer: str) -> None:
+    body = refused(post(serve(make_app, profile), sent), "invalid_client_metadata", "invalid_redirect_uri")
+    assert pointer in [problem["pointer"] for problem in body["errors"]]
+
+
+def test_every_profile_is_in_these_tables() -> None:
+    assert {profile for profile, *_ in FINE} == {profile for profile, *_ in REFUSED} == set(PROFILES)
