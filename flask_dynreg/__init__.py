@@ -20,6 +20,7 @@ from flask_dynreg.registry.models import (
     define_models,
 )
 from flask_dynreg.registry.principals import Principal, Terms
+from flask_dynreg.registry.tokens import TokenRecord
 from flask_dynreg.registry.trust import LookAlike, TrustFacts
 from flask_dynreg.signals import client_deleted, client_registered, client_updated, registration_refused
 
@@ -48,6 +49,7 @@ __all__ = [
     "StatementIssuerMixin",
     "TemporarilyUnavailableError",
     "Terms",
+    "TokenRecord",
     "TrustFacts",
     "UsedStatementMixin",
     "Withdrawal",

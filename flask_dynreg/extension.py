@@ -1,7 +1,7 @@
 """DynamicRegistration: puts the rooms together for an app."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from flask import Blueprint, Flask, current_app
@@ -21,7 +21,8 @@ from flask_dynreg.registrar import ClientColumns, Registrar, Withdrawal
 from flask_dynreg.registry.client import RegisteredClient
 from flask_dynreg.registry.credentials import Clock
 from flask_dynreg.registry.models import Models, RegisteredClientMixin, define_models
-from flask_dynreg.registry.principals import OPEN, Principal
+from flask_dynreg.registry.principals import NO_TERMS, OPEN, Principal, Terms
+from flask_dynreg.registry.tokens import TokenRecord
 from flask_dynreg.registry.trust import TrustFacts
 
 WithdrawalHook = Callable[[Withdrawal], None]
@@ -178,13 +179,29 @@ class DynamicRegistration:
         return discovery.document(server.registrar, server.addresses)
 
     def issue_initial_access_token(
-        self, *, label: str | None = None, expires_in: int | None = None, uses: int | None = None
+        self,
+        *,
+        label: str | None = None,
+        expires_in: int | None = None,
+        uses: int | None = None,
+        owner: str | None = None,
+        terms: Terms = NO_TERMS,
     ) -> str:
         """A new initial access token (RFC 7591 section 3), for `expires_in` seconds and `uses` registrations.
 
-        None is no limit. Takes part in the transaction of the session: the caller commits. Raises ValueError for a number
-        below 1.
+        None is no limit. Clients that register with it belong to `owner` (`client.owned_by`) and keep to `terms`, now and at
+        every update. Takes part in the transaction of the session: the caller commits. Raises ValueError for a number below 1,
+        and for terms that could never be met.
         """
         if any(number is not None and number < 1 for number in (expires_in, uses)):
             raise ValueError("expires_in and uses must be 1 or more.")
-        return self.registrar.tokens.issue(label, expires_in, uses)
+        return self.registrar.issue_token(label, expires_in, uses, owner, terms)
+
+    def initial_access_tokens(self) -> Iterator[TokenRecord]:
+        """What is known of every initial access token, the oldest first."""
+        return self.registrar.tokens.all()
+
+    def revoke_initial_access_token(self, token_id: int) -> bool:
+        """Makes a token good for nothing, by its number; the clients that came with it stay. False if it is not there, or was
+        revoked before. Takes part in the transaction of the session: the caller commits."""
+        return self.registrar.tokens.revoke(token_id)

@@ -46,7 +46,7 @@ from flask_dynreg.registry.credentials import (
 )
 from flask_dynreg.registry.issuers import StatementIssuers
 from flask_dynreg.registry.models import Models, RegisteredClientMixin
-from flask_dynreg.registry.principals import NO_FACTS, NO_TERMS, OPEN, Principal, RequestFacts
+from flask_dynreg.registry.principals import NO_FACTS, NO_TERMS, OPEN, Principal, RequestFacts, Terms
 from flask_dynreg.registry.sessions import Sessions
 from flask_dynreg.registry.tokens import InitialAccessTokens
 from flask_dynreg.registry.trust import Trust, TrustFacts, vouched_skeleton
@@ -164,10 +164,10 @@ class Registrar:
     ) -> CheckedMetadata:
         """Client metadata as they would be registered by the principal, or for this client if it is an update.
 
-        `signed` is the JWT that they came as. Raises RefusedMetadataError with all that is wrong, ForbiddenError where a policy of
-        the client's is gone, what policies raise, MissingTokenError where a software statement that is not there would have
-        opened the door, and TemporarilyUnavailableError where a document would have to be fetched while the host's session holds
-        changes, or the keys of the issuer of a statement cannot be fetched.
+        `signed` is the JWT that they came as. Raises RefusedMetadataError with all that is wrong, ForbiddenError where a policy
+        of the client's is gone, what policies raise, MissingTokenError where a software statement that is not there would have
+        opened the door, and TemporarilyUnavailableError where a document would have to be fetched while the host's session
+        holds changes, or the keys of the issuer of a statement cannot be fetched.
         """
         kept, who = (client.software_statement, principal_of(client)) if client else (None, principal)
         statement = self._statements.of(sent, signed, kept)
@@ -288,6 +288,13 @@ class Registrar:
         for one_time in statement.one_time:
             if not self._used.use(one_time):
                 raise used_before(one_time)
+
+    def issue_token(
+        self, label: str | None, expires_in: int | None, uses: int | None, owner: str | None, terms: Terms
+    ) -> str:
+        """A new initial access token. Raises ValueError for terms that could never be met, naming what is wrong."""
+        self._examination.check_terms(terms)
+        return self.tokens.issue(label, expires_in, uses, owner, terms)
 
     def suspend(self, statement_issuer: str, software_id: str | None, reason: str) -> int:
         """Suspends some of the clients of an issuer of software statements, or of one software of it; 0 when none is left."""

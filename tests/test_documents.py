@@ -14,7 +14,7 @@ import pytest
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
-from flask_dynreg import DynamicRegistration, GuardedFetcher
+from flask_dynreg import DynamicRegistration, GuardedFetcher, Terms
 from flask_dynreg.metadata import key_sets, remote_keys
 from flask_dynreg.metadata.statement_issuers import SignedRequests, StatementIssuer
 from flask_dynreg.pacing import Budget, Budgets, Pauses
@@ -102,6 +102,17 @@ def test_the_policy_that_is_shown_works(make_app: MakeApp) -> None:
     answer = app.test_client().post("/oauth2/register", json=sent)
     assert answer.status_code == 201 and "logo_uri" not in answer.get_json()
     assert app.test_client().post("/oauth2/register", json=CLIENT).status_code == 400
+
+
+# ---- docs/tokens.md
+
+
+def test_the_terms_that_are_shown_are_such_and_every_member_is_told() -> None:
+    page = (ROOT / "docs" / "tokens.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"^```json\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    members = [field.name for field in fields(Terms)]
+    assert Terms.from_object(json.loads(shown)) != Terms() and list(json.loads(shown)) == members
+    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == members
 
 
 # ---- docs/outbound.md

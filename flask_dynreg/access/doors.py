@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from flask_dynreg.errors import (
+    ForbiddenError,
     InvalidStatementError,
     MissingTokenError,
     Problem,
@@ -13,7 +14,7 @@ from flask_dynreg.errors import (
 )
 from flask_dynreg.metadata.check import CheckedMetadata
 from flask_dynreg.metadata.software_statement import MEMBER, VerifiedStatement
-from flask_dynreg.registry.principals import OPEN, Principal
+from flask_dynreg.registry.principals import OPEN, Principal, RequestFacts
 from flask_dynreg.registry.tokens import InitialAccessTokens
 from flask_dynreg.server_metadata import REDIRECT_GRANTS
 
@@ -36,17 +37,23 @@ class Doors:
     def are_closed(self) -> bool:
         return not self._access
 
-    def admit(self, token: str | None) -> Principal:
-        """Raises MissingTokenError or UnknownTokenError: a token that is presented and not good is never taken for none."""
+    def admit(self, token: str | None, facts: RequestFacts) -> Principal:
+        """Raises MissingTokenError or UnknownTokenError: a token that is presented and not good is never taken for none.
+
+        Raises ForbiddenError for a script of a web origin that the token is not for: a preflight had no token to tell by.
+        """
         if token is None:
-            for principal in (OPEN, STATED):
-                if principal.source in self._access:
-                    return principal
+            for anybody in (OPEN, STATED):
+                if anybody.source in self._access:
+                    return anybody
             raise MissingTokenError("Registering a client needs an initial access token here.")
-        token_id = self._tokens.find(token) if "initial_access_token" in self._access else None
-        if token_id is None:
+        principal = self._tokens.find(token) if "initial_access_token" in self._access else None
+        if principal is None:
             raise UnknownTokenError()
-        return Principal("initial_access_token", token_id)
+        origins = principal.terms.origins
+        if origins is not None and facts.origin is not None and facts.origin not in origins:
+            raise ForbiddenError("The token is not for scripts of this origin.")
+        return principal
 
     def admit_statement(self, statement: VerifiedStatement | None, kept: str | None) -> None:
         """Whether a software statement lets in who sends it. It proves nothing about its sender: anybody can who has seen it.

@@ -55,6 +55,17 @@ class Examination:
         }
         return json.dumps(list(names)) if names else None
 
+    def check_terms(self, terms: Terms) -> None:
+        """Raises ValueError for terms that could never be met, naming the member."""
+        if missing := self._policies.unknown(terms.policies):
+            raise ValueError(f"policies: {missing[0]} is not the name of a policy.")
+        known = self._check.vocabulary
+        for name, members in (("defaults", terms.defaults), ("forced", terms.forced)):
+            if ignored := sorted(known.ignored(members)):
+                raise ValueError(f"{name}: {ignored[0]} is not client metadata here.")
+            for problem in known.read(members)[1]:
+                raise ValueError(f"{name}: {problem.member} {problem.description}")
+
     def holds(self, policies: str | None, name: str) -> bool:
         """Whether a policy is among those that a client keeps, be it in a profile."""
         return any(

@@ -30,7 +30,7 @@ class RegistrationEndpoint(ClientRegistrationEndpoint):
     server: "RegistrationServer"
 
     def authenticate_token(self, request: RegistrationRequest) -> Principal:
-        return self.server.registrar.doors.admit(request.bearer_token)
+        return self.server.registrar.doors.admit(request.bearer_token, request.facts)
 
     def extract_client_metadata(self, request: RegistrationRequest) -> dict[str, Any]:
         sent = request.payload.data

@@ -31,19 +31,32 @@ class Terms:
     def to_json(self) -> str:
         """Without what is not set; `{}` for nothing."""
         said = {each.name: getattr(self, each.name) for each in fields(self)}
-        return json.dumps({name: value for name, value in said.items() if value or (value == () and name in _LIMITS)})
+        return json.dumps({name: value for name, value in said.items() if value != getattr(NO_TERMS, name)})
 
     @classmethod
     def from_json(cls, text: str | None) -> "Terms":
-        """Terms as `to_json` wrote them."""
-        kept: dict[str, Any] = json.loads(text) if text else {}
-        read: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()
-        }
+        """Terms as `to_json` writes them. Raises ValueError, naming the member that is wrong."""
+        return cls.from_object(json.loads(text)) if text else NO_TERMS
+
+    @classmethod
+    def from_object(cls, value: Any) -> "Terms":
+        """Terms from a JSON object. Raises ValueError, naming the member that is wrong."""
+        if not isinstance(value, Mapping):
+            raise ValueError("The terms must be a JSON object.")
+        known = {each.name for each in fields(cls)}
+        for name, stated in value.items():
+            if name not in known:
+                raise ValueError(f"The terms must have none but {', '.join(sorted(known))}.")
+            if name in _OBJECTS:
+                if not isinstance(stated, Mapping):
+                    raise ValueError(f"{name} must be an object of client metadata.")
+            elif not isinstance(stated, list | tuple) or not all(isinstance(item, str) for item in stated):
+                raise ValueError(f"{name} must be a list of strings.")
+        read: dict[str, Any] = {name: stated if name in _OBJECTS else tuple(stated) for name, stated in value.items()}
         return cls(**read)
 
 
-_LIMITS = ("scopes", "grant_types", "redirect_hosts", "origins")
+_OBJECTS = ("defaults", "forced")
 
 NO_TERMS = Terms()
 

@@ -1,12 +1,35 @@
 """Initial access tokens: RFC 7591 section 3."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, bindparam, insert, or_, select, update
+from sqlalchemy import bindparam, insert, or_, select, update
 
 from flask_dynreg.registry.credentials import INITIAL_ACCESS_TOKEN, Credentials, digest, is_token, new_token
 from flask_dynreg.registry.models import Models, table_of
+from flask_dynreg.registry.principals import NO_TERMS, Principal, Terms
 from flask_dynreg.registry.sessions import Sessions
+
+PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRecord:
+    """What is known of an initial access token; the token itself is not. Times are seconds since the epoch."""
+
+    id: int
+    label: str | None
+    owner: str | None
+    created_at: int
+    expires_at: int | None
+    max_uses: int | None
+    uses: int
+    last_used_at: int | None
+    revoked_at: int | None
+    terms: Terms
+    is_good: bool
+    """Whether a client could register with it now."""
 
 
 class InitialAccessTokens:
@@ -17,22 +40,41 @@ class InitialAccessTokens:
         self._credentials = credentials
         self._issuer = issuer
         self._table = table = table_of(models.initial_access_token)
+        now = bindparam("now", type_=table.c.created_at.type)
         is_good = (
             (table.c.issuer == issuer)
-            & or_(table.c.expires_at.is_(None), table.c.expires_at > bindparam("now"))
+            & table.c.revoked_at.is_(None)
+            & or_(table.c.expires_at.is_(None), table.c.expires_at > now)
             & or_(table.c.max_uses.is_(None), table.c.uses < table.c.max_uses)
         )
+        this = (table.c.id == bindparam("this")) & (table.c.issuer == issuer)
         this_digest = table.c.digest == bindparam("this", type_=table.c.digest.type)
-        self._find = select(table.c.id).where(this_digest & is_good)
-        self._use = update(table).where((table.c.id == bindparam("this")) & is_good).values(uses=table.c.uses + 1)
+        self._find = select(table.c.id, table.c.owner, table.c.terms).where(this_digest & is_good)
+        self._use = update(table).where(this & is_good).values(uses=table.c.uses + 1, last_used_at=now)
+        self._revoke = update(table).where(this & table.c.revoked_at.is_(None)).values(revoked_at=now)
+        self._page = (
+            select(table, is_good.label("is_good"))
+            .where(table.c.issuer == issuer, table.c.id > bindparam("last"))
+            .order_by(table.c.id)
+            .limit(PAGE)
+        )
 
-    def issue(self, label: str | None, expires_in: int | None, uses: int | None) -> str:
+    def issue(
+        self,
+        label: str | None,
+        expires_in: int | None,
+        uses: int | None,
+        owner: str | None = None,
+        terms: Terms = NO_TERMS,
+    ) -> str:
         """A new token, which nobody can read again. Takes part in the transaction of the session."""
         token, now = new_token(INITIAL_ACCESS_TOKEN), self._credentials.now()
         row = {
             "digest": digest(token),
             "issuer": self._issuer,
             "label": label,
+            "owner": owner,
+            "terms": terms.to_json() if terms != NO_TERMS else None,
             "created_at": now,
             "expires_at": None if expires_in is None else now + expires_in,
             "max_uses": uses,
@@ -41,16 +83,30 @@ class InitialAccessTokens:
         self._sessions.connection().execute(insert(self._table).inline(), row)
         return token
 
-    def find(self, presented: str) -> int | None:
-        """The number of a token that is good now. What cannot be one is not asked about."""
+    def find(self, presented: str) -> Principal | None:
+        """Whom a token that is good now lets in. What cannot be one is not asked about."""
         if not is_token(presented, INITIAL_ACCESS_TOKEN):
             return None
-        row: Row[Any] | None = self._sessions.first(
-            self._find, {"this": digest(presented), "now": self._credentials.now()}
-        )
-        return row.id if row else None
+        row = self._sessions.first(self._find, {"this": digest(presented), "now": self._credentials.now()})
+        return Principal("initial_access_token", row.id, row.owner, Terms.from_json(row.terms)) if row else None
 
     def use(self, token_id: int) -> bool:
         """Counts a use; False if the token is not good any more. One statement decides, however many ask at once."""
+        return self._changed(self._use, token_id)
+
+    def revoke(self, token_id: int) -> bool:
+        """Makes a token good for nothing; False if it is not there, or was revoked before."""
+        return self._changed(self._revoke, token_id)
+
+    def all(self) -> Iterator[TokenRecord]:
+        """Every token there is, in the order in which they were issued, whether good or not."""
+        last = 0
+        while rows := self._sessions.all(self._page, {"last": last, "now": self._credentials.now()}):
+            for row in rows:
+                last = row.id
+                known: dict[str, Any] = {name: getattr(row, name) for name in TokenRecord.__slots__ if name != "terms"}
+                yield TokenRecord(**known | {"is_good": bool(row.is_good)}, terms=Terms.from_json(row.terms))
+
+    def _changed(self, statement: Any, token_id: int) -> bool:
         parameters = {"this": token_id, "now": self._credentials.now()}
-        return self._sessions.connection().execute(self._use, parameters).rowcount == 1
+        return self._sessions.connection().execute(statement, parameters).rowcount == 1

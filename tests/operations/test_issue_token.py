@@ -1,6 +1,7 @@
 """`flask dynreg issue-token`, and the same for a host's own code."""
 
 import hashlib
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -148,3 +149,44 @@ def test_the_caller_cannot_ask_for_a_number_below_one(server: Server, options: d
     with server.app.app_context(), pytest.raises(ValueError, match="1 or more"):
         server.dynreg.issue_initial_access_token(**options)
     assert server.kept() == []
+
+
+# ---- Owners and terms, the list, and the end
+
+
+def test_owner_and_terms_are_kept(server: Server) -> None:
+    terms = '{"scopes": ["mcp:read"], "origins": ["https://app.example"]}'
+    arguments = ["dynreg", "issue-token", "--owner", "them", "--terms", "-"]
+    result = server.app.test_cli_runner().invoke(args=arguments, input=terms)
+    assert result.exit_code == 0, result.output
+    (row,) = server.kept()
+    assert (row.owner, json.loads(row.terms)) == ("them", json.loads(terms))
+    assert server.status(result.stdout.strip()) == 201
+
+
+@pytest.mark.parametrize(
+    ("terms", "says"),
+    [
+        ("{", "must be JSON."),
+        ("[]", "must be a JSON object"),
+        ('{"scope": "x"}', "none but"),
+        ('{"policies": ["unknown"]}', "policies: unknown"),
+    ],
+)
+def test_terms_that_are_none_are_refused(server: Server, terms: str, says: str) -> None:
+    result = server.app.test_cli_runner().invoke(args=["dynreg", "issue-token", "--terms", "-"], input=terms)
+    assert result.exit_code == 2 and "--terms" in result.stderr and says in result.stderr
+    assert server.kept() == []
+
+
+def test_tokens_are_listed_and_revoked(server: Server) -> None:
+    tokens = [issued(server.app, "--label", label) for label in ("first", "second")]
+    run = server.app.test_cli_runner().invoke
+    assert server.status(tokens[0]) == 201
+    listed = [json.loads(line) for line in run(args=["dynreg", "tokens"]).stdout.splitlines()]
+    assert [(row["label"], row["uses"], row["is_good"]) for row in listed] == [("first", 1, True), ("second", 0, True)]
+    assert tokens[0] not in json.dumps(listed) and listed[0]["last_used_at"] == 1_000_000
+    assert run(args=["dynreg", "revoke-token", str(listed[0]["id"])]).exit_code == 0
+    assert (server.status(tokens[0]), server.status(tokens[1])) == (401, 201)
+    again = run(args=["dynreg", "revoke-token", str(listed[0]["id"])])
+    assert again.exit_code == 1 and "revoked before" in again.stderr

@@ -60,8 +60,10 @@ def test_a_public_client_has_no_secret(sqlite_host: Host) -> None:
 
 def test_an_event_tells_when_through_which_door_and_what_was_taken(sqlite_host: Host) -> None:
     token = sqlite_host.dynreg.issue_initial_access_token()
-    token_id = sqlite_host.registrar.tokens.find(token)
-    sqlite_host.registered(Principal("initial_access_token", token_id), grant_types=["password", "authorization_code"])
+    principal = sqlite_host.registrar.tokens.find(token)
+    assert principal
+    token_id = principal.initial_access_token_id
+    sqlite_host.registered(principal, grant_types=["password", "authorization_code"])
     sqlite_host.registered()
     first, second = sqlite_host.events()
     assert first["source"] == "initial_access_token" and first["initial_access_token_id"] == token_id

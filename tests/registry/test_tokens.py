@@ -1,13 +1,14 @@
 """Initial access tokens in the store: RFC 7591 section 3."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
 
-from flask_dynreg import Principal
+from flask_dynreg import Principal, Terms
 from flask_dynreg.errors import UnknownTokenError
-from tests.conftest import ISSUER, SERVER_METADATA
+from tests.conftest import CLIENT, ISSUER, SERVER_METADATA
 from tests.registry.conftest import StartHost
 from tests.registry.host import Host
 
@@ -19,9 +20,9 @@ def issued(host: Host, label: str | None = None, expires_in: int | None = None, 
 
 
 def found(host: Host, token: str) -> int:
-    token_id = host.registrar.tokens.find(token)
-    assert token_id is not None
-    return token_id
+    principal = host.registrar.tokens.find(token)
+    assert principal and principal.initial_access_token_id
+    return principal.initial_access_token_id
 
 
 def uses(host: Host) -> list[int]:
@@ -113,6 +114,103 @@ def test_uses_at_once_are_counted_exactly(host: Host) -> None:
     with ThreadPoolExecutor(together.parties) as pool:
         results = [future.result() for future in [pool.submit(use) for _ in range(together.parties)]]
     assert [sum(results)] == uses(host) == [5]
+
+
+TERMS = Terms(
+    policies=("require_pkce",),
+    scopes=("mcp:read",),
+    grant_types=("authorization_code",),
+    redirect_hosts=("client.example",),
+    defaults={"client_name": "Default \u00e9"},
+    forced={"token_endpoint_auth_method": "none"},
+    origins=("https://app.example",),
+)
+
+
+def test_a_token_has_an_owner_and_terms_which_its_clients_keep(host: Host) -> None:
+    token = host.dynreg.issue_initial_access_token(owner="Partner \u00e9", terms=TERMS)
+    host.session.commit()
+    principal = host.registrar.tokens.find(token)
+    assert principal and (principal.owner, principal.terms) == ("Partner \u00e9", TERMS)
+    checked = host.registrar.check(CLIENT, principal=principal)
+    host.registrar.register(host.registrar.new_client_information(checked), checked, principal)
+    host.session.commit()
+    (row,) = host.clients()
+    assert row["owned_by"] == "Partner \u00e9" and Terms.from_json(row["terms"]) == TERMS
+    assert json.loads(row["policies"]) == ["require_pkce"]
+    assert json.loads(row["client_metadata"])["client_name"] == "Default \u00e9"
+
+
+@pytest.mark.parametrize(
+    "terms", [Terms(), TERMS, Terms(scopes=()), Terms(forced={"client_name": "x"}), Terms(origins=())]
+)
+def test_terms_are_read_as_they_were_written(terms: Terms) -> None:
+    assert Terms.from_json(terms.to_json()) == terms
+    assert (terms.to_json() == "{}") == (terms == Terms())
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        ([], "JSON object"),
+        ({"scope": []}, "none but"),
+        ({"scopes": "mcp:read"}, "scopes must be a list"),
+        ({"scopes": [5]}, "scopes must be a list"),
+        ({"origins": None}, "origins must be a list"),
+        ({"forced": []}, "forced must be an object"),
+    ],
+)
+def test_what_are_no_terms_is_refused(value: object, fault: str) -> None:
+    with pytest.raises(ValueError, match=fault):
+        Terms.from_object(value)
+
+
+@pytest.mark.parametrize(
+    ("terms", "fault"),
+    [
+        (Terms(policies=("unknown",)), "policies: unknown"),
+        (Terms(forced={"department": "x"}), "forced: department"),
+        (Terms(defaults={"client_uri": "javascript:1"}), "defaults: client_uri"),
+        (Terms(forced={"client_id": "x"}), "forced: client_id"),
+    ],
+)
+def test_a_token_whose_terms_nobody_could_meet_is_not_issued(sqlite_host: Host, terms: Terms, fault: str) -> None:
+    with pytest.raises(ValueError, match=fault):
+        sqlite_host.dynreg.issue_initial_access_token(terms=terms)
+    assert sqlite_host.tokens() == []
+
+
+def test_a_token_that_is_revoked_is_good_for_nothing(host: Host) -> None:
+    token = issued(host)
+    token_id = found(host, token)
+    assert host.dynreg.revoke_initial_access_token(token_id)
+    host.session.commit()
+    assert host.registrar.tokens.find(token) is None and not host.registrar.tokens.use(token_id)
+    assert not host.dynreg.revoke_initial_access_token(token_id)
+    assert not host.dynreg.revoke_initial_access_token(token_id + 1)
+
+
+def test_every_token_is_listed_with_what_became_of_it(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flask_dynreg.registry.tokens.PAGE", 2)
+    first, second = issued(host, label="first", uses=1), issued(host, expires_in=60)
+    third = host.dynreg.issue_initial_access_token(owner="them", terms=TERMS)
+    host.session.commit()
+    host.clock.now += 30
+    assert host.registrar.tokens.use(found(host, first))
+    assert host.dynreg.revoke_initial_access_token(found(host, third))
+    host.session.commit()
+    listed = list(host.dynreg.initial_access_tokens())
+    assert [(token.label, token.uses, token.is_good) for token in listed] == [
+        ("first", 1, False),
+        (None, 0, True),
+        (None, 0, False),
+    ]
+    assert (listed[0].last_used_at, listed[0].max_uses) == (host.clock.now, 1)
+    assert listed[1].last_used_at is listed[1].revoked_at is None
+    assert (listed[2].owner, listed[2].terms, listed[2].revoked_at) == ("them", TERMS, host.clock.now)
+    host.clock.now += 30
+    assert [token.is_good for token in host.dynreg.initial_access_tokens()] == [False] * 3
+    assert second not in repr(listed)
 
 
 @pytest.mark.parametrize("issuer", ["https://other.example", f"{ISSUER}/x", ISSUER.replace("as", "AS")])
