@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy import make_url
 
 from tests.conftest import MakeApp
+from tests.hostile import json_values
 from tests.protocol.hostile import (
     CANARY,
     MEMBERS,
@@ -28,6 +29,7 @@ from tests.protocol.hostile import (
     octets,
     written,
 )
+from tests.statements import signed, trusted
 
 # The app is the same for all examples: what one of them leaves behind must not matter to the next.
 many = settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -104,6 +106,54 @@ def every_type(target: Target, name: str) -> None:
         members = list((sound | {name: value}).items())
         target.post(written(members))
         target.put(written(members))
+
+
+CLAIMS = [
+    *(
+        "iss",
+        "sub",
+        "aud",
+        "exp",
+        "nbf",
+        "iat",
+        "jti",
+        "software_id",
+        "redirect_uris",
+        "software_redirect_uris",
+        "scope",
+    ),
+    *("grant_types", "jwks", "client_name", "client_name#fr", "software_statement", "client_id", CANARY),
+]
+TIMES = st.dictionaries(st.sampled_from(["exp", "iat", "nbf"]), st.integers() | st.floats(allow_nan=False))
+ISSUERS: list[dict[str, Any]] = [
+    trusted(),
+    trusted("once", one_time=True, max_age=100),
+    trusted("rules", limits=["redirect_uris", "scope", "grant_types"], defaults=["client_name"], scopes=["mcp:read"]),
+    trusted("map", map={"software_redirect_uris": "redirect_uris"}, claims=["redirect_uris", "jwks"]),
+    trusted("signed", signed_requests={"keys": "jwks", "required": False}),
+]
+
+
+@pytest.fixture
+def trusting(make_app: MakeApp, postgresql_url: str) -> Target:
+    url = make_url(postgresql_url).update_query_dict({"options": "-csynchronous_commit=off"})
+    return Target(make_app(SQLALCHEMY_DATABASE_URI=url, DYNREG_STATEMENT_ISSUERS=ISSUERS))
+
+
+@many
+@given(
+    issuer=st.sampled_from([known["issuer"] for known in ISSUERS]),
+    claims=st.dictionaries(st.sampled_from(CLAIMS), json_values, max_size=5),
+    times=TIMES,
+)
+def test_whatever_a_trusted_issuer_signs(
+    trusting: Target, issuer: str, claims: dict[str, Any], times: dict[str, float]
+) -> None:
+    text = signed({"iss": issuer, "jti": repr(claims), **claims, **times})
+    uris = ("redirect_uris", ["https://a.example/cb"])
+    trusting.post(written([uris, ("software_statement", text)]))
+    trusting.put(written([uris, ("software_statement", text), ("client_id", trusting.client["client_id"])]))
+    is_sound(Asked("POST", REGISTER, text.encode(), fields={"CONTENT_TYPE": "application/jwt"}).of(trusting.app))
 
 
 @some
