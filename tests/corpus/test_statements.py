@@ -18,6 +18,7 @@ from tests.conftest import ISSUER, MakeApp
 from tests.corpus.entries import ENTRIES
 from tests.documents import published
 from tests.statements import ec_key, public, rsa_key, signed
+from tests.test_documents import ISSUERS
 from tests.vocabulary.provider import SERVER
 
 BRASIL, AUSTRALIA, UDAP = (ENTRIES[id]["request"] for id in ("ob-brasil", "cdr-au", "udap"))
@@ -172,6 +173,71 @@ def test_a_data_recipient_of_australia(bank: Any) -> None:
         assert (answer.status_code, answer.get_json()["redirect_uris"]) == (200, AUSTRALIA["redirect_uris"][:1])
         plain = {**AUSTRALIA, "software_statement": client["software_statement"]}
         refused(http.post("/oauth2/register", json=plain), "invalid_client_metadata")
+
+
+# ---- Open Banking, United Kingdom: the request is a JWT too; the issuer is the one that the documents show
+
+
+def british(**changes: Any) -> str:
+    now = int(time.time())
+    software = "65d1f27c-4aea-4549-9c21-60e495a7a86f"
+    stated = {
+        "iss": "OpenBanking Ltd",
+        "iat": now,
+        "jti": "ssa",
+        "software_environment": "production",
+        "software_mode": "Live",
+        "software_id": software,
+        "software_client_id": "OpenBanking TPP Client Unique ID",
+        "software_client_name": "Amazon Prime Movies",
+        "software_client_uri": "https://prime.tpp.example",
+        "software_version": 2.2,
+        "software_jwks_endpoint": SOFTWARE_KEYS,
+        "software_redirect_uris": ["https://tpp.example/cb", "https://tpp.example/other"],
+        "software_roles": ["PISP", "AISP"],
+        "org_id": "Amazon TPPID",
+    }
+    whole = {
+        "iss": software,
+        "iat": now,
+        "exp": now + 300,
+        "aud": ISSUER,
+        "jti": "request",
+        "redirect_uris": ["https://tpp.example/cb"],
+        "token_endpoint_auth_method": "private_key_jwt",
+        "grant_types": ["authorization_code", "refresh_token", "client_credentials"],
+        "response_types": ["code"],
+        "software_id": software,
+        "scope": "openid accounts payments",
+        "software_statement": signed(stated, rsa_key("register"), alg="PS256", typ="JWT"),
+        "application_type": "web",
+        "id_token_signed_response_alg": "PS256",
+        "request_object_signing_alg": "PS256",
+        "token_endpoint_auth_signing_alg": "PS256",
+        **changes,
+    }
+    return signed(whole, rsa_key("software"), alg="PS256", typ="JWT")
+
+
+def test_a_third_party_provider_of_the_united_kingdom(bank: Any) -> None:
+    (issuer,) = [issuer for issuer in ISSUERS if issuer["issuer"] == "OpenBanking Ltd"]
+    jwt = {"Content-Type": "application/jwt"}
+    with bank(issuer, {issuer["jwks_uri"]: rsa_key("register"), SOFTWARE_KEYS: rsa_key("software")}) as http:
+        client = information(http.post("/oauth2/register", data=british(), headers=jwt))
+        stated = ("client_name", "client_uri", "jwks_uri", "redirect_uris", "scope")
+        assert [client[name] for name in stated] == [
+            "Amazon Prime Movies",
+            "https://prime.tpp.example",
+            SOFTWARE_KEYS,
+            ["https://tpp.example/cb"],
+            "accounts payments",
+        ]
+        assert "software_version" not in client and "client_secret" not in client
+        hybrid = british(jti="hybrid", response_types=["code id_token"])
+        refused(http.post("/oauth2/register", data=hybrid, headers=jwt), "invalid_client_metadata")
+        wrong = british(jti="2", redirect_uris=["https://evil.example/cb"])
+        refused(http.post("/oauth2/register", data=wrong, headers=jwt), "invalid_redirect_uri")
+        refused(http.post("/oauth2/register", data=british(jti="3", iss="x"), headers=jwt), "invalid_client_metadata")
 
 
 # ---- UDAP: all is in a statement that the client signs itself; here the key is pinned
