@@ -103,7 +103,7 @@ def known_client() -> tuple[Any, str]:
     if not client or any(len(asked.getlist(name)) > 1 for name in ("client_id", "redirect_uri")):
         raise InvalidRequestError("The client that sent you here is not registered.")
     if not client.is_active:
-        raise InvalidRequestError("The operator of this server has suspended the client that sent you here.")
+        raise InvalidRequestError("The client that sent you here waits for approval, or is suspended.")
     redirect_uri = asked.get("redirect_uri") or client.get_default_redirect_uri()
     if not redirect_uri or not client.check_redirect_uri(redirect_uri):
         raise InvalidRequestError("The client that sent you here did not register the address for its answer.")

@@ -69,7 +69,7 @@ class AuthorizationServer(flask_oauth2.AuthorizationServer):
     def authenticate_client(self, request: OAuth2Request, methods: Collection[str], endpoint: str = "token") -> Any:
         client = self.authenticate(methods)
         if not client.is_active:  # an MCP client that hears of invalid_client registers anew
-            raise InvalidGrantError("The operator of this server has suspended the client.")
+            raise InvalidGrantError("The operator of this server has not approved the client, or has suspended it.")
         return client
 
     def authenticate(self, methods: Collection[str]) -> Any:

@@ -2,6 +2,7 @@
 
 from flask_dynreg.errors import ConfigurationError, TemporarilyUnavailableError
 from flask_dynreg.extension import DynamicRegistration
+from flask_dynreg.lifecycle import RaceLostError, Withdrawal
 from flask_dynreg.metadata.schema import ClientMetadataSchema
 from flask_dynreg.operations.migrations import include_object
 from flask_dynreg.outbound import Fetched, Fetcher, FetchError, GuardedFetcher
@@ -9,7 +10,6 @@ from flask_dynreg.policies.examination import Explanation
 from flask_dynreg.policies.policy import Decision, PolicyContext, Profile, refused
 from flask_dynreg.protocol.endpoints import ConfigurationEndpoint, RegistrationEndpoint
 from flask_dynreg.protocol.resource import ProtectedResource
-from flask_dynreg.registrar import RaceLostError, Withdrawal
 from flask_dynreg.registry.models import (
     ClientEventMixin,
     InitialAccessTokenMixin,
@@ -22,7 +22,17 @@ from flask_dynreg.registry.models import (
 from flask_dynreg.registry.principals import Principal, Terms
 from flask_dynreg.registry.tokens import TokenRecord
 from flask_dynreg.registry.trust import LookAlike, TrustFacts
-from flask_dynreg.signals import client_deleted, client_registered, client_updated, registration_refused
+from flask_dynreg.signals import (
+    client_approved,
+    client_deleted,
+    client_refused,
+    client_registered,
+    client_resumed,
+    client_suspended,
+    client_update_requested,
+    client_updated,
+    registration_refused,
+)
 
 __all__ = [
     "ClientEventMixin",
@@ -53,8 +63,13 @@ __all__ = [
     "TrustFacts",
     "UsedStatementMixin",
     "Withdrawal",
+    "client_approved",
     "client_deleted",
+    "client_refused",
     "client_registered",
+    "client_resumed",
+    "client_suspended",
+    "client_update_requested",
     "client_updated",
     "define_models",
     "include_object",

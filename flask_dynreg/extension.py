@@ -9,6 +9,7 @@ from marshmallow import Schema
 
 from flask_dynreg.config import Settings
 from flask_dynreg.errors import ConfigurationError
+from flask_dynreg.lifecycle import ClientColumns, Withdrawal
 from flask_dynreg.metadata.schema import ClientMetadataSchema
 from flask_dynreg.operations import cli
 from flask_dynreg.outbound import Fetcher, GuardedFetcher
@@ -17,7 +18,7 @@ from flask_dynreg.policies.policy import Policy, Profile
 from flask_dynreg.protocol import discovery, views
 from flask_dynreg.protocol.addresses import Addresses
 from flask_dynreg.protocol.endpoints import ConfigurationEndpoint, RegistrationEndpoint, RegistrationServer
-from flask_dynreg.registrar import ClientColumns, Registrar, Withdrawal
+from flask_dynreg.registrar import Registrar
 from flask_dynreg.registry.client import RegisteredClient
 from flask_dynreg.registry.credentials import Clock
 from flask_dynreg.registry.models import Models, RegisteredClientMixin, define_models
@@ -172,6 +173,40 @@ class DynamicRegistration:
         Raises an OAuth2Error where a software statement in it is not to be believed, or its keys are not known.
         """
         return self.registrar.explain(metadata, principal=principal)
+
+    def create_client(
+        self, metadata: Mapping[str, Any], *, owner: str | None = None, client_id: str | None = None
+    ) -> dict[str, Any]:
+        """Registers a client by the operator's hand, with an id of your choice if you have one.
+
+        The rules and policies are those of every client, but nobody has to approve of it. Gives what the client has to know (RFC
+        7591 section 3.2.1): its metadata, id, secret if it has one, and the token to manage itself. Takes part in the transaction
+        of the session: the caller commits. Raises RefusedMetadataError with all that is wrong, and ValueError for an id that is
+        none, or is taken.
+        """
+        registered = self.registrar.create(metadata, owner, client_id)
+        server: RegistrationServer = current_app.extensions[views.SERVER]
+        return server.told(registered)
+
+    def approve_client(self, client_id: str, reason: str) -> None:
+        """Lets a client that waits be used, or puts in force what it has asked to be; `reason` of at most 255 characters is kept.
+
+        Takes part in the transaction of the session: the caller commits. Raises LookupError if there is no such client,
+        ValueError if nothing of it waits, and RaceLostError if somebody else changes it at this moment.
+        """
+        self.registrar.approve(client_id, reason)
+
+    def refuse_client(self, client_id: str, reason: str) -> None:
+        """Refuses a client that waits, or the change for which it asks; otherwise as `approve_client`."""
+        self.registrar.refuse(client_id, reason)
+
+    def suspend_client(self, client_id: str, reason: str) -> None:
+        """Lets a client not be used until it is resumed. Raises ValueError if it is not active; otherwise as `approve_client`."""
+        self.registrar.suspend(client_id, reason)
+
+    def resume_client(self, client_id: str, reason: str) -> None:
+        """Lets a suspended client be used again. Raises ValueError if it is not suspended; otherwise as `approve_client`."""
+        self.registrar.resume(client_id, reason)
 
     def server_metadata(self) -> dict[str, Any]:
         """The document of RFC 8414, for a host that serves its own (`DYNREG_DISCOVERY = False`) and merges this."""

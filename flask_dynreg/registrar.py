@@ -1,9 +1,9 @@
-"""The use cases, without HTTP: check, register, update, delete, find."""
+"""The use cases, without HTTP: check, explain, authenticate, find; and by `Lifecycle` all that changes a client."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from authlib.oauth2 import OAuth2Error
 from flask import Flask
@@ -15,71 +15,39 @@ from flask_dynreg import signals
 from flask_dynreg.access.doors import STATED, Doors
 from flask_dynreg.config import Settings
 from flask_dynreg.errors import ConfigurationError, Problem, TemporarilyUnavailableError, UnknownTokenError
+from flask_dynreg.lifecycle import ClientColumns, Lifecycle, Registered, Withdrawal
 from flask_dynreg.metadata import key_sets
 from flask_dynreg.metadata.check import CheckedMetadata, MetadataCheck
 from flask_dynreg.metadata.jwts import JWT
-from flask_dynreg.metadata.key_rules import SECRET_OCTETS
-from flask_dynreg.metadata.lookalikes import ReservedNames, names
+from flask_dynreg.metadata.lookalikes import ReservedNames
 from flask_dynreg.metadata.redirect_uris import RedirectRules
 from flask_dynreg.metadata.remote_keys import RemoteKeySets, imported
 from flask_dynreg.metadata.schema import Vocabulary
 from flask_dynreg.metadata.server import ServerSupport
-from flask_dynreg.metadata.software_statement import SoftwareStatements, VerifiedStatement, used_before
+from flask_dynreg.metadata.software_statement import SoftwareStatements
 from flask_dynreg.metadata.statement_issuers import StatementIssuer
 from flask_dynreg.outbound import Fetched, Fetcher
 from flask_dynreg.policies.examination import Examination, Explanation, principal_of
 from flask_dynreg.policies.policy import Policies, Policy, Profile
 from flask_dynreg.policies.profiles import PROFILES
 from flask_dynreg.policies.shipped import all_policies, read_policies
-from flask_dynreg.registry.client import RegisteredClient, dump
+from flask_dynreg.registry.client import RegisteredClient
 from flask_dynreg.registry.clients import ClientRecord, Clients
 from flask_dynreg.registry.credentials import (
     REGISTRATION_ACCESS_TOKEN,
     Clock,
     Credentials,
-    digest,
     is_client_id,
     is_token,
     matches_digest,
-    new_client_id,
-    new_token,
 )
 from flask_dynreg.registry.issuers import StatementIssuers
 from flask_dynreg.registry.models import Models, RegisteredClientMixin
-from flask_dynreg.registry.principals import NO_FACTS, NO_TERMS, OPEN, Principal, RequestFacts, Terms
+from flask_dynreg.registry.principals import NO_FACTS, OPEN, Principal, RequestFacts, Terms
 from flask_dynreg.registry.sessions import Sessions
 from flask_dynreg.registry.tokens import InitialAccessTokens
-from flask_dynreg.registry.trust import Trust, TrustFacts, vouched_skeleton
+from flask_dynreg.registry.trust import OPERATOR, Trust, TrustFacts
 from flask_dynreg.registry.used_statements import UsedStatements
-
-ClientInformation = dict[str, Any]
-"""RFC 7591 section 3.2.1: what the server adds to the metadata."""
-
-ClientColumns = Callable[[Mapping[str, Any], Principal], Mapping[str, Any]]
-"""A host's own columns of a new client: from its metadata and from who registers it, to values by the name of the column."""
-
-
-@dataclass(frozen=True, slots=True)
-class Withdrawal:
-    """What a client no longer has: what was issued for it must end. `everything` when the client is deleted."""
-
-    client_id: str
-    everything: bool
-    redirect_uris: frozenset[str] = frozenset()
-    grant_types: frozenset[str] = frozenset()
-    scopes: frozenset[str] = frozenset()
-
-
-class RaceLostError(Exception):
-    """Somebody else changed the client meanwhile. Nothing was written: read again, and try again."""
-
-
-class Registered(NamedTuple):
-    """A client, and what is known of its credentials only now."""
-
-    client: ClientRecord
-    client_secret: str | None
-    registration_access_token: str
 
 
 def configured_issuers(values: Iterable[Mapping[str, Any]]) -> list[StatementIssuer]:
@@ -95,11 +63,7 @@ def configured_issuers(values: Iterable[Mapping[str, Any]]) -> list[StatementIss
     return issuers
 
 
-def _end(issued_at: int, checked: CheckedMetadata) -> int | None:
-    return None if checked.lifetime is None else issued_at + checked.lifetime
-
-
-class Registrar:
+class Registrar(Lifecycle):
     """Everything of one app. It is in `app.extensions["dynreg"]`, and never changes."""
 
     def __init__(
@@ -117,6 +81,7 @@ class Registrar:
         policies: Mapping[str, Policy | Profile],
     ) -> None:
         self._app = app
+        self.issuer = str(settings.server_metadata["issuer"])
         self.settings = settings
         self.models = models
         self.credentials = Credentials(settings.secret_keys, clock)
@@ -148,10 +113,6 @@ class Registrar:
         names, made = read_policies(settings.policies)
         known = Policies(all_policies(PROFILES, policies, made), names)
         self._examination = Examination(check, known, support, self._reserved_names)
-
-    @property
-    def issuer(self) -> str:
-        return str(self.settings.server_metadata["issuer"])
 
     def check(
         self,
@@ -229,65 +190,33 @@ class Registrar:
         signals.logger.info("Refused%s: %s %s", by, error.error, ", ".join(members))
         signals.send(signals.registration_refused, self._app, error=error.error, members=members, client_id=client_id)
 
-    def new_client_information(self, checked: CheckedMetadata) -> ClientInformation:
-        """A new id, the time and, where one is needed, a new secret with the time of its end (0: none)."""
-        information: ClientInformation = {"client_id": new_client_id(), "client_id_issued_at": self.credentials.now()}
-        if checked.secret_octets:
-            information |= self._new_secret(checked.secret_octets)
-        return information
+    def create(self, metadata: Mapping[str, Any], owner: str | None, client_id: str | None) -> Registered:
+        """A client by the operator's hand: the same rules and policies, but nobody has to approve of it.
 
-    def _new_secret(self, octets: int) -> ClientInformation:
-        lifetime = self.settings.client_secret_lifetime
-        return {
-            "client_secret": self.credentials.new_client_secret(octets),
-            "client_secret_expires_at": self.credentials.now() + lifetime if lifetime else 0,
-        }
-
-    def register(self, information: ClientInformation, checked: CheckedMetadata, principal: Principal) -> Registered:
-        """Writes the client and its event, in the session's transaction.
-
-        Raises UnknownTokenError if the principal's initial access token was used up meanwhile, InvalidStatementError if the
-        software statement was, and RaceLostError if its issuer changes at this moment.
+        Raises what `check` raises, and ValueError for an id that is none, or is taken.
         """
-        token_id = principal.initial_access_token_id
-        if token_id is not None and not self.tokens.use(token_id):
-            raise UnknownTokenError()
-        if checked.statement:
-            self._use(checked.statement)
-        registration_access_token = new_token(REGISTRATION_ACCESS_TOKEN)
-        secret = information.get("client_secret")
-        client = ClientRecord(
-            client_id=information["client_id"],
-            client_secret=self.credentials.kept(secret) if secret else None,
-            client_id_issued_at=information["client_id_issued_at"],
-            client_secret_expires_at=information.get("client_secret_expires_at", 0),
-            _client_metadata=dump(checked.metadata),
-            issuer=self.issuer,
-            source=principal.source,
-            initial_access_token_id=token_id,
-            registration_access_token=digest(registration_access_token),
-            version=1,
-            status="active",
-            statement_issuer=checked.statement.issuer.issuer if checked.statement else None,
-            name_skeleton=vouched_skeleton(principal.source, checked.metadata),
-            owned_by=principal.owner,
-            policies=self._examination.remembered(principal),
-            terms=principal.terms.to_json() if principal.terms != NO_TERMS else None,
-            expires_at=_end(information["client_id_issued_at"], checked),
-            requested_metadata=None,
-        )
-        columns = self._client_columns(checked.metadata, principal) if self._client_columns else {}
-        self._clients.add(client, self._event("registered", client, checked), columns)
-        self._tell(signals.client_registered, client_id=client.client_id, source=principal.source)
-        return Registered(client, secret, registration_access_token)
+        if client_id is not None and not (is_client_id(client_id) and self._clients.is_free(client_id)):
+            raise ValueError(
+                "client_id must be of the characters A-Z a-z 0-9 - _, at most 255 of them, and not be taken."
+            )
+        principal = Principal(OPERATOR, owner=owner)
+        checked = replace(self.check(metadata, principal=principal), approval=None)
+        information = self.new_client_information(checked) | ({"client_id": client_id} if client_id else {})
+        return self.register(information, checked, principal)
 
-    def _use(self, statement: VerifiedStatement) -> None:
-        """From here on until the transaction is over, the issuer stays trusted; and what is good once is used up."""
-        if not self.issuers.confirm(statement.issuer):
-            raise RaceLostError()
-        for one_time in statement.one_time:
-            if not self._used.use(one_time):
-                raise used_before(one_time)
+    def waiting(self) -> Iterator[dict[str, Any]]:
+        """What waits for approval, the longest first: a client's id, owner and metadata, and why it waits; `requested` is what a
+        client in force asks to be."""
+        for client in self._clients.waiting():
+            request = json.loads(client.requested_metadata) if client.requested_metadata else None
+            yield {
+                "client_id": client.client_id,
+                "owner": client.owned_by,
+                "since": client.waiting_since,
+                "reason": client.status_reason,
+                "metadata": client.client_metadata,
+                "requested": request and request["metadata"],
+            }
 
     def issue_token(
         self, label: str | None, expires_in: int | None, uses: int | None, owner: str | None, terms: Terms
@@ -296,10 +225,6 @@ class Registrar:
         self._examination.check_terms(terms)
         return self.tokens.issue(label, expires_in, uses, owner, terms)
 
-    def suspend(self, statement_issuer: str, software_id: str | None, reason: str) -> int:
-        """Suspends some of the clients of an issuer of software statements, or of one software of it; 0 when none is left."""
-        return self._clients.suspend(statement_issuer, software_id, reason, self.credentials.now())
-
     def authenticate(self, client_id: str, token: str) -> ClientRecord:
         """The client whose registration access token this is. Raises UnknownTokenError, whatever the reason."""
         known = is_client_id(client_id) and is_token(token, REGISTRATION_ACCESS_TOKEN)
@@ -307,79 +232,6 @@ class Registrar:
         if client is None or not matches_digest(client.registration_access_token, token):
             raise UnknownTokenError()
         return client
-
-    def information(self, client: ClientRecord) -> ClientInformation:
-        """What is known of a client later: its secret only where it is kept encrypted."""
-        information = client.client_info
-        secret = self.credentials.revealed(client.client_secret)
-        if secret:
-            information |= {"client_secret": secret, "client_secret_expires_at": client.client_secret_expires_at}
-        return information
-
-    def update(self, client: ClientRecord, checked: CheckedMetadata) -> ClientInformation:
-        """Replaces the metadata (RFC 7592 section 2.2), in the session's transaction; the record is the new one then.
-
-        A secret goes with the last method that needs it and comes with the first; one that is over is replaced. Raises
-        RaceLostError, and InvalidStatementError if a software statement was used before.
-        """
-        if checked.statement:
-            self._use(checked.statement)
-        before, octets = client.client_metadata, checked.secret_octets
-        fresh: ClientInformation = {}
-        if not octets:
-            client.client_secret, client.client_secret_expires_at = None, 0
-        elif not self._has_secret_of(client, octets):
-            fresh = self._new_secret(octets)
-            client.client_secret = self.credentials.kept(fresh["client_secret"])
-            client.client_secret_expires_at = fresh["client_secret_expires_at"]
-        kept = {name: before[name] for name in self._vocabulary.operator_names & before.keys()}
-        client.set_client_metadata(checked.metadata | kept)
-        client.statement_issuer = checked.statement.issuer.issuer if checked.statement else None
-        if names(before) != names(checked.metadata):
-            client.name_skeleton = None  # nobody has vouched for what it calls itself now
-        client.policies = self._examination.remembered(principal_of(client), client.policies)
-        client.expires_at = _end(client.client_id_issued_at, checked)
-        if not self._clients.replace(client, self.credentials.now(), self._event("updated", client, checked)):
-            raise RaceLostError()
-        self._withdraw_difference(client.client_id, before, checked.metadata)
-        self._tell(signals.client_updated, client_id=client.client_id)
-        return self.information(client) | fresh
-
-    def _has_secret_of(self, client: ClientRecord, octets: int) -> bool:
-        """Whether the client can go on with its secret: it is not over, can be checked, and is long enough if it is a key."""
-        kept, expires_at = client.client_secret, client.client_secret_expires_at
-        is_over = expires_at and self.credentials.now() >= expires_at
-        if kept is None or is_over or not self.credentials.can_check(kept):
-            return False
-        return octets == SECRET_OCTETS or self.credentials.is_key(kept, octets)
-
-    def set_operator_metadata(self, client_id: str, members: Mapping[str, Any]) -> None:
-        """Sets members that are operators' names of the schema, or with None removes them. Writes nothing where nothing changes.
-
-        Takes part in the session's transaction, after what waits in the session to be written. Raises ValueError, which names the
-        member, LookupError if the client is not there, and RaceLostError.
-        """
-        self._vocabulary.check_operator_metadata(members)
-        self.sessions.session.flush()
-        client = self._clients.find(client_id) if is_client_id(client_id) else None
-        if client is None:
-            raise LookupError("There is no client with this id.")
-        before = client.client_metadata
-        changed = {name: value for name, value in members.items() if before.get(name) != value}
-        if not changed:
-            return
-        after = {name: value for name, value in {**before, **changed}.items() if value is not None}
-        client.set_client_metadata(after)
-        event = self._event("set_by_operator", client, members=sorted(changed))
-        if not self._clients.replace(client, self.credentials.now(), event):
-            raise RaceLostError()
-
-    def delete(self, client: ClientRecord) -> None:
-        """Deletes the client and, by the host's hooks, what was issued for it. Raises RaceLostError."""
-        if not self._clients.remove(client, self._event("deleted", client)):
-            raise RaceLostError()
-        self._withdraw(Withdrawal(client.client_id, everything=True))
-        self._tell(signals.client_deleted, client_id=client.client_id)
 
     def query_client(self, client_id: str | None) -> RegisteredClientMixin | None:
         """The client for Authlib's AuthorizationServer. Raises TemporarilyUnavailableError when the store is down."""
@@ -396,39 +248,3 @@ class Registrar:
             return self._trust.facts(client)
         except (DBAPIError, TimeoutError) as error:
             raise TemporarilyUnavailableError() from error
-
-    def _event(
-        self, type_: str, client: ClientRecord, checked: CheckedMetadata | None = None, **details: Any
-    ) -> dict[str, Any]:
-        if checked and checked.taken:
-            details["taken"] = checked.taken
-        if checked and checked.policies:
-            details["policies"] = checked.policies
-        if checked and checked.statement:
-            details["statement_issuer"] = checked.statement.issuer.issuer
-        if checked and checked.operator_names:
-            details["ignored"] = sorted(checked.operator_names)
-        if checked and client.name_skeleton is None and (flagged := self._reserved_names.found(checked.metadata)):
-            details["flagged"] = flagged
-        return {
-            "type": type_,
-            "occurred_at": self.credentials.now(),
-            "details": json.dumps(details) if details else None,
-        }
-
-    def _withdraw_difference(self, client_id: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-        gone = {
-            "redirect_uris": frozenset(before.get("redirect_uris", ())) - set(after["redirect_uris"]),
-            "grant_types": frozenset(before.get("grant_types", ())) - set(after["grant_types"]),
-            "scopes": frozenset(before.get("scope", "").split()) - set(after.get("scope", "").split()),
-        }
-        if any(gone.values()):
-            self._withdraw(Withdrawal(client_id, everything=False, **gone))
-
-    def _withdraw(self, withdrawal: Withdrawal) -> None:
-        for hook in self._withdrawal_hooks:
-            hook(withdrawal)
-
-    def _tell(self, signal: Any, **arguments: Any) -> None:
-        if signal.receivers:
-            self.sessions.after_commit(lambda: signals.send(signal, self._app, **arguments))

@@ -14,10 +14,34 @@ logger = logging.getLogger("flask_dynreg")
 _signals = Namespace()
 
 client_registered = _signals.signal("client-registered")
-"""A client was registered. Arguments: `client_id: str`, `source: str` (the door it came in by)."""
+"""A client was registered. Arguments: `client_id: str`, `source: str` (the door it came in by). It may have to wait
+for an operator before it can be used: `client.is_active` tells."""
 
 client_updated = _signals.signal("client-updated")
 """A client replaced its metadata (RFC 7592 section 2.2). Arguments: `client_id: str`."""
+
+client_update_requested = _signals.signal("client-update-requested")
+"""A client has asked for a change that an operator has to approve of. Arguments: `client_id: str`, `owner: str | None`."""
+
+client_approved = _signals.signal("client-approved")
+"""An operator approved of a client, or of its change. Arguments: `client_id: str`, `owner: str | None`, `reason: str`."""
+
+client_refused = _signals.signal("client-refused")
+"""An operator refused a client, or its change. Arguments: `client_id: str`, `owner: str | None`, `reason: str`."""
+
+client_suspended = _signals.signal("client-suspended")
+"""An operator suspended a client. Arguments: `client_id: str`, `owner: str | None`, `reason: str`."""
+
+client_resumed = _signals.signal("client-resumed")
+"""An operator lets a suspended client be used again. Arguments: `client_id: str`, `owner: str | None`, `reason: str`."""
+
+DECISIONS = {
+    "approved": client_approved,
+    "refused": client_refused,
+    "suspended": client_suspended,
+    "resumed": client_resumed,
+}
+"""By what an operator has done."""
 
 client_deleted = _signals.signal("client-deleted")
 """A client deleted itself (RFC 7592 section 2.3). Arguments: `client_id: str`."""

@@ -127,7 +127,7 @@ def _decide(registrar: Registrar, name: str, software_id: str, *, approved: bool
 def _suspend(registrar: Registrar, name: str, software_id: str | None, reason: str) -> int:
     """A part at a time, each in a transaction of its own: clients that register meanwhile do not wait for all."""
     suspended = 0
-    while part := registrar.suspend(name, software_id, reason):
+    while part := registrar.suspend_stated(name, software_id, reason):
         registrar.sessions.session.commit()
         suspended += part
     registrar.sessions.session.rollback()

@@ -12,6 +12,7 @@ from flask_dynreg.metadata.redirect_uris import RedirectRules
 from flask_dynreg.metadata.server import grants_of
 from flask_dynreg.policies.policy import Metadata, Policy, PolicyContext, Profile, refused, violation
 from flask_dynreg.policies.terms import with_scopes
+from flask_dynreg.registry.client import CONSENTED
 
 _NAMES = re.compile(r"client_name(#.*)?")
 
@@ -280,25 +281,11 @@ def approval(metadata: Metadata, context: PolicyContext) -> Metadata:
         context.require_approval("It is new.")
         return metadata
     before = context.client.client_metadata
-    names = {name for name in {*before, *metadata} if name.partition("#")[0] in _CONSENTED}
+    names = {name for name in {*before, *metadata} if name.partition("#")[0] in CONSENTED}
     changed = sorted(name for name in names if before.get(name) != metadata.get(name))
     if changed:
         context.require_approval(f"It changes {', '.join(changed)}.")
     return metadata
-
-
-_CONSENTED = frozenset(
-    {
-        "redirect_uris",
-        "client_name",
-        "logo_uri",
-        "scope",
-        "grant_types",
-        "token_endpoint_auth_method",
-        "jwks",
-        "jwks_uri",
-    }
-)
 
 
 @dataclass(frozen=True)

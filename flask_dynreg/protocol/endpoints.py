@@ -12,12 +12,13 @@ from flask import request as flask_request
 from werkzeug.exceptions import HTTPException
 
 from flask_dynreg.errors import ForbiddenError, MissingTokenError, Problem, RefusedMetadataError, refusal
+from flask_dynreg.lifecycle import ClientInformation, Registered
 from flask_dynreg.metadata.check import CheckedMetadata
 from flask_dynreg.protocol import responses
 from flask_dynreg.protocol.addresses import Addresses
 from flask_dynreg.protocol.requests import RegistrationRequest
 from flask_dynreg.protocol.transactions import in_one_transaction
-from flask_dynreg.registrar import ClientInformation, Registered, Registrar
+from flask_dynreg.registrar import Registrar
 from flask_dynreg.registry.clients import ClientRecord
 from flask_dynreg.registry.principals import Principal
 
@@ -187,6 +188,18 @@ class RegistrationServer(AuthorizationServer):
         except HTTPException as error:
             return responses.http_error(error)
         return responses.json_response(status, body, headers) if body else responses.no_content(headers)
+
+    def told(self, registered: Registered) -> dict[str, Any]:
+        """What a client is told when it has been registered (RFC 7591 section 3.2.1), where no request of its own is answered."""
+        client, registrar = registered.client, self.registrar
+        information = client.client_info
+        if registered.client_secret:
+            information |= {
+                "client_secret": registered.client_secret,
+                "client_secret_expires_at": client.client_secret_expires_at,
+            }
+        registration = self.registration_information(client.client_id, registered.registration_access_token)
+        return {**registrar.told(client.client_metadata), **information, **registration}
 
     def registration_information(self, client_id: str, registration_access_token: str) -> dict[str, str]:
         """RFC 7592 section 3; empty where clients cannot manage themselves."""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterable, Mapping
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from authlib.oauth2.rfc6749 import ClientMixin, InvalidClientError
@@ -16,6 +17,21 @@ from flask_dynreg.metadata.text import localized
 from flask_dynreg.outbound import FetchError
 
 _encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+
+
+CONSENTED = frozenset(
+    {
+        "redirect_uris",
+        "client_name",
+        "logo_uri",
+        "scope",
+        "grant_types",
+        "token_endpoint_auth_method",
+        "jwks",
+        "jwks_uri",
+    }
+)
+"""The members of the metadata that users agree to and trust in; those with a language tag too."""
 
 
 def dump(metadata: Mapping[str, Any]) -> str:
@@ -67,6 +83,15 @@ class RegisteredClient(ClientMixin):
         """Whether the policy of this name, or of this name in a profile, held when the client registered or changed."""
         held: bool = _registrar().holds(self.policies, policy)
         return held
+
+    @property
+    def consent_fingerprint(self) -> str:
+        """Changes when anything does that a user has agreed to, for a host that remembers consent: SHA-256 in hexadecimal of the
+        redirect URIs, names, logos, scopes, grant types, authentication method and keys."""
+        agreed = {
+            name: value for name, value in sorted(self.client_metadata.items()) if name.partition("#")[0] in CONSENTED
+        }
+        return sha256(dump(agreed).encode()).hexdigest()
 
     @property
     def redirect_uris(self) -> list[str]:

@@ -1,14 +1,14 @@
 """Reads and writes of clients, and of the event that goes with each write. SQLAlchemy Core, prepared once for an app."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import BindParameter, Executable, FromClause, bindparam, delete, insert, select, update
+from sqlalchemy import BindParameter, Executable, FromClause, bindparam, delete, insert, or_, select, update
 from sqlalchemy.sql.dml import Delete, Update
 
 from flask_dynreg.registry.client import RegisteredClient
-from flask_dynreg.registry.models import Models, RegisteredClientMixin, table_of
+from flask_dynreg.registry.models import Exact, Models, RegisteredClientMixin, table_of
 from flask_dynreg.registry.sessions import Sessions
 
 
@@ -27,6 +27,7 @@ class ClientRecord(RegisteredClient):
     registration_access_token: str | None
     version: int
     status: str
+    status_reason: str | None
     statement_issuer: str | None
     name_skeleton: str | None
     owned_by: str | None
@@ -34,6 +35,7 @@ class ClientRecord(RegisteredClient):
     terms: str | None
     expires_at: int | None
     requested_metadata: str | None
+    waiting_since: int | None
 
 
 _CLIENT = [field.name.removeprefix("_") for field in fields(ClientRecord)]
@@ -42,6 +44,8 @@ _CHANGED = [
     "client_secret",
     "client_secret_expires_at",
     "client_metadata",
+    "status",
+    "status_reason",
     "statement_issuer",
     "updated_at",
     "software_id",
@@ -49,6 +53,7 @@ _CHANGED = [
     "policies",
     "expires_at",
     "requested_metadata",
+    "waiting_since",
 ]
 _LONGEST_SKELETON = 255
 MOST_AT_ONCE = 200
@@ -79,6 +84,14 @@ class Clients:
         this = client.c.client_id == bindparam("w_this", type_=client.c.client_id.type)
         unchanged = this & (client.c.version == bindparam("w_seen", type_=client.c.version.type))
         self._find = select(*(client.c[name] for name in _CLIENT)).where(this)
+        since, last = bindparam("w_since", type_=client.c.waiting_since.type), bindparam("w_last", type_=Exact)
+        later = (client.c.waiting_since == since) & (client.c.client_id > last)
+        self._waiting = (
+            select(*(client.c[name] for name in _CLIENT))
+            .where(client.c.issuer == issuer, or_(client.c.waiting_since > since, later))
+            .order_by(client.c.waiting_since, client.c.client_id)
+            .limit(MOST_AT_ONCE)
+        )
         self._load = select(models.client).where(this)
         # A condition on the issuer would lead some databases to read all of its clients.
         self._vouched = (
@@ -125,6 +138,19 @@ class Clients:
         row = self._sessions.first(self._find, {"w_this": client_id})
         return ClientRecord(*tuple(row)) if row and row.issuer in (self._issuer, None) else None
 
+    def is_free(self, client_id: str) -> bool:
+        """Whether no client has this id, of whatever issuer."""
+        return self._sessions.first(self._find, {"w_this": client_id}) is None
+
+    def waiting(self) -> Iterator[ClientRecord]:
+        """Those that an operator has to approve of, or a change of theirs, the oldest first."""
+        last: tuple[int | None, str] = (-1, "")
+        while rows := self._sessions.all(self._waiting, {"w_since": last[0], "w_last": last[1]}):
+            for row in rows:
+                client = ClientRecord(*tuple(row))
+                last = (client.waiting_since, client.client_id)
+                yield client
+
     def load(self, client_id: str) -> RegisteredClientMixin | None:
         """The instance of the client model, in the session."""
         client = self._sessions.session.scalar(self._load, {"w_this": client_id})
@@ -155,11 +181,14 @@ class Clients:
             "c_client_secret": client.client_secret,
             "c_client_secret_expires_at": client.client_secret_expires_at,
             "c_client_metadata": client._client_metadata,
+            "c_status": client.status,
+            "c_status_reason": client.status_reason,
             "c_statement_issuer": client.statement_issuer,
             "c_name_skeleton": client.name_skeleton,
             "c_policies": client.policies,
             "c_expires_at": client.expires_at,
             "c_requested_metadata": client.requested_metadata,
+            "c_waiting_since": client.waiting_since,
             "c_updated_at": now,
             "c_software_id": client.software_id,
         }

@@ -27,10 +27,11 @@ class RegisteredClientMixin(RegisteredClient):
     SQLAlchemy Core: column defaults apply, ORM events do not. A model with `__table_args__` of its own has to repeat the index on
     `issuer` and `software_id`.
 
-    `status` is `active`, `pending` or `suspended`, for the reason that `status_reason` tells operators. `statement_issuer` is the
-    `iss` of the software statement in force. `name_skeleton` is filled for names that an operator vouches for. `owned_by` is whom
-    the host says it belongs to. `policies` (a JSON array of names) and `terms` (the JSON of `Terms`) are what it was registered
-    under. `expires_at` is when it ends, if it does. `requested_metadata` is what it has asked to be, and waits for an operator.
+    `status` is `active`, `pending`, `refused` or `suspended`, for the reason that `status_reason` tells operators.
+    `statement_issuer` is the `iss` of the software statement in force. `name_skeleton` is filled for names that an operator
+    vouches for. `owned_by` is whom the host says it belongs to. `policies` (a JSON array of names) and `terms` (the JSON of
+    `Terms`) are what it was registered under. `expires_at` is when it ends, if it does. `requested_metadata` is what it has asked
+    to be. `waiting_since` is since when that, or the client itself, waits for an operator.
     """
 
     if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class RegisteredClientMixin(RegisteredClient):
     terms: Mapped[str | None] = mapped_column(Text)
     expires_at: Mapped[int | None] = mapped_column(BigInteger)
     requested_metadata: Mapped[str | None] = mapped_column(Json)
+    waiting_since: Mapped[int | None] = mapped_column(BigInteger, index=True)
 
     def set_client_metadata(self, value: Mapping[str, Any]) -> None:
         """Replaces the metadata, as they are: nothing is checked. `version` grows when the session writes it."""

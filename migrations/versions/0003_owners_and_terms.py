@@ -26,7 +26,9 @@ def upgrade() -> None:
         batch.add_column(sa.Column("terms", sa.Text(), nullable=True))
         batch.add_column(sa.Column("expires_at", sa.BigInteger(), nullable=True))
         batch.add_column(sa.Column("requested_metadata", JSON, nullable=True))
+        batch.add_column(sa.Column("waiting_since", sa.BigInteger(), nullable=True))
     op.create_index("ix_dynreg_client_owned_by", "dynreg_client", ["owned_by"])
+    op.create_index("ix_dynreg_client_waiting_since", "dynreg_client", ["waiting_since"])
     with op.batch_alter_table("dynreg_initial_access_token") as batch:
         batch.add_column(sa.Column("owner", EXACT_TEXT, nullable=True))
         batch.add_column(sa.Column("terms", sa.Text(), nullable=True))
@@ -38,7 +40,8 @@ def downgrade() -> None:
     with op.batch_alter_table("dynreg_initial_access_token") as batch:
         for name in ("revoked_at", "last_used_at", "terms", "owner"):
             batch.drop_column(name)
+    op.drop_index("ix_dynreg_client_waiting_since", table_name="dynreg_client")
     op.drop_index("ix_dynreg_client_owned_by", table_name="dynreg_client")
     with op.batch_alter_table("dynreg_client") as batch:
-        for name in ("requested_metadata", "expires_at", "terms", "policies", "owned_by"):
+        for name in ("waiting_since", "requested_metadata", "expires_at", "terms", "policies", "owned_by"):
             batch.drop_column(name)

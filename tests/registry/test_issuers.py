@@ -7,8 +7,8 @@ import pytest
 from flask_sqlalchemy import SQLAlchemy
 
 from flask_dynreg.errors import InvalidStatementError, UnapprovedStatementError
+from flask_dynreg.lifecycle import RaceLostError
 from flask_dynreg.metadata.statement_issuers import StatementIssuer
-from flask_dynreg.registrar import RaceLostError
 from tests.conftest import CLIENT
 from tests.hosts import heard
 from tests.registry.conftest import StartHost
@@ -101,7 +101,7 @@ def test_an_issuer_stays_trusted_until_the_client_is_written(sqlite_url: str, st
     here.session.commit()
     here.registrar.issuers.remove(DIRECTORY)
     here.session.commit()
-    assert here.registrar.suspend(DIRECTORY, None, "withdrawn") == 1
+    assert here.registrar.suspend_stated(DIRECTORY, None, "withdrawn") == 1
     here.session.commit()
     assert [row["status"] for row in here.clients()] == ["suspended"]
 
@@ -115,7 +115,7 @@ def test_an_instance_in_the_session_is_read_anew_when_it_is_suspended(host: Host
     loaded = host.dynreg.query_client(client.client.client_id)
     assert loaded and loaded.is_active
     record = host.record(client)
-    host.registrar.suspend(DIRECTORY, None, "why")
+    host.registrar.suspend_stated(DIRECTORY, None, "why")
     assert not loaded.is_active and loaded.status_reason == "why"
     with pytest.raises(RaceLostError):
         host.registrar.update(record, checked)

@@ -1,0 +1,345 @@
+"""What happens to a client, from its registration to its end: each change with its event, its signal and what it withdraws."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from flask import Flask
+
+from flask_dynreg import signals
+from flask_dynreg.config import Settings
+from flask_dynreg.errors import UnknownTokenError
+from flask_dynreg.metadata.check import CheckedMetadata
+from flask_dynreg.metadata.key_rules import SECRET_OCTETS, secret_octets
+from flask_dynreg.metadata.lookalikes import ReservedNames, names
+from flask_dynreg.metadata.schema import Vocabulary
+from flask_dynreg.metadata.software_statement import VerifiedStatement, used_before
+from flask_dynreg.policies.examination import Examination, principal_of
+from flask_dynreg.registry.client import dump
+from flask_dynreg.registry.clients import ClientRecord, Clients
+from flask_dynreg.registry.credentials import (
+    REGISTRATION_ACCESS_TOKEN,
+    Credentials,
+    digest,
+    is_client_id,
+    new_client_id,
+    new_token,
+)
+from flask_dynreg.registry.issuers import StatementIssuers
+from flask_dynreg.registry.principals import NO_TERMS, Principal
+from flask_dynreg.registry.sessions import Sessions
+from flask_dynreg.registry.tokens import InitialAccessTokens
+from flask_dynreg.registry.trust import vouched_skeleton
+from flask_dynreg.registry.used_statements import UsedStatements
+
+ClientInformation = dict[str, Any]
+"""RFC 7591 section 3.2.1: what the server adds to the metadata."""
+
+ClientColumns = Callable[[Mapping[str, Any], Principal], Mapping[str, Any]]
+"""A host's own columns of a new client: from its metadata and from who registers it, to values by the name of the column."""
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """What a client no longer has: what was issued for it must end. `everything` when the client is deleted."""
+
+    client_id: str
+    everything: bool
+    redirect_uris: frozenset[str] = frozenset()
+    grant_types: frozenset[str] = frozenset()
+    scopes: frozenset[str] = frozenset()
+
+
+class RaceLostError(Exception):
+    """Somebody else changed the client meanwhile. Nothing was written: read again, and try again."""
+
+
+class Registered(NamedTuple):
+    """A client, and what is known of its credentials only now."""
+
+    client: ClientRecord
+    client_secret: str | None
+    registration_access_token: str
+
+
+def _end(issued_at: int, checked: CheckedMetadata) -> int | None:
+    return None if checked.lifetime is None else issued_at + checked.lifetime
+
+
+def _statement_issuer(checked: CheckedMetadata) -> str | None:
+    return checked.statement.issuer.issuer if checked.statement else None
+
+
+class Lifecycle:
+    """The changes of the clients of one app. All take part in the session's transaction: who calls them commits."""
+
+    issuer: str
+    settings: Settings
+    credentials: Credentials
+    sessions: Sessions
+    tokens: InitialAccessTokens
+    issuers: StatementIssuers
+    _app: Flask
+    _clients: Clients
+    _used: UsedStatements
+    _vocabulary: Vocabulary
+    _examination: Examination
+    _reserved_names: ReservedNames
+    _withdrawal_hooks: tuple[Callable[[Withdrawal], None], ...]
+    _client_columns: ClientColumns | None
+
+    def new_client_information(self, checked: CheckedMetadata) -> ClientInformation:
+        """A new id, the time and, where one is needed, a new secret with the time of its end (0: none)."""
+        information: ClientInformation = {"client_id": new_client_id(), "client_id_issued_at": self.credentials.now()}
+        if checked.secret_octets:
+            information |= self._new_secret(checked.secret_octets)
+        return information
+
+    def _new_secret(self, octets: int) -> ClientInformation:
+        lifetime = self.settings.client_secret_lifetime
+        return {
+            "client_secret": self.credentials.new_client_secret(octets),
+            "client_secret_expires_at": self.credentials.now() + lifetime if lifetime else 0,
+        }
+
+    def register(self, information: ClientInformation, checked: CheckedMetadata, principal: Principal) -> Registered:
+        """Writes the client and its event, in the session's transaction.
+
+        Raises UnknownTokenError if the principal's initial access token was used up meanwhile, InvalidStatementError if the
+        software statement was, and RaceLostError if its issuer changes at this moment.
+        """
+        token_id = principal.initial_access_token_id
+        if token_id is not None and not self.tokens.use(token_id):
+            raise UnknownTokenError()
+        if checked.statement:
+            self._use(checked.statement)
+        registration_access_token = new_token(REGISTRATION_ACCESS_TOKEN)
+        secret = information.get("client_secret")
+        client = ClientRecord(
+            client_id=information["client_id"],
+            client_secret=self.credentials.kept(secret) if secret else None,
+            client_id_issued_at=information["client_id_issued_at"],
+            client_secret_expires_at=information.get("client_secret_expires_at", 0),
+            _client_metadata=dump(checked.metadata),
+            issuer=self.issuer,
+            source=principal.source,
+            initial_access_token_id=token_id,
+            registration_access_token=digest(registration_access_token),
+            version=1,
+            status="pending" if checked.approval else "active",
+            status_reason=checked.approval,
+            statement_issuer=_statement_issuer(checked),
+            name_skeleton=vouched_skeleton(principal.source, checked.metadata),
+            owned_by=principal.owner,
+            policies=self._examination.remembered(principal),
+            terms=principal.terms.to_json() if principal.terms != NO_TERMS else None,
+            expires_at=_end(information["client_id_issued_at"], checked),
+            requested_metadata=None,
+            waiting_since=self.credentials.now() if checked.approval else None,
+        )
+        columns = self._client_columns(checked.metadata, principal) if self._client_columns else {}
+        self._clients.add(client, self._event("registered", client, checked), columns)
+        self._tell(signals.client_registered, client_id=client.client_id, source=principal.source)
+        return Registered(client, secret, registration_access_token)
+
+    def _use(self, statement: VerifiedStatement) -> None:
+        """From here on until the transaction is over, the issuer stays trusted; and what is good once is used up."""
+        if not self.issuers.confirm(statement.issuer):
+            raise RaceLostError()
+        for one_time in statement.one_time:
+            if not self._used.use(one_time):
+                raise used_before(one_time)
+
+    def information(self, client: ClientRecord) -> ClientInformation:
+        """What is known of a client later: its secret only where it is kept encrypted."""
+        information = client.client_info
+        secret = self.credentials.revealed(client.client_secret)
+        if secret:
+            information |= {"client_secret": secret, "client_secret_expires_at": client.client_secret_expires_at}
+        return information
+
+    def update(self, client: ClientRecord, checked: CheckedMetadata) -> ClientInformation:
+        """Replaces the metadata (RFC 7592 section 2.2), in the session's transaction; the record is the new one then.
+
+        A secret goes with the last method that needs it and comes with the first; one that is over is replaced. What an operator
+        has to approve of waits, and the record stays as it is. Raises RaceLostError, and InvalidStatementError if a software
+        statement was used before.
+        """
+        if checked.statement:
+            self._use(checked.statement)
+        if checked.approval:
+            request = {"metadata": checked.metadata, "statement_issuer": _statement_issuer(checked)}
+            client.requested_metadata, client.status_reason = dump(request), checked.approval
+            client.waiting_since = self.credentials.now()
+            self._write(client, self._event("update_requested", client, checked))
+            self._tell(signals.client_update_requested, client_id=client.client_id, owner=client.owned_by)
+            return self.information(client)
+        before, client.requested_metadata, client.waiting_since = client.client_metadata, None, None
+        fresh = self._replace(client, checked.metadata, _statement_issuer(checked), checked.secret_octets)
+        client.policies = self._examination.remembered(principal_of(client), client.policies)
+        client.expires_at = _end(client.client_id_issued_at, checked)
+        self._write(client, self._event("updated", client, checked))
+        self._withdraw_difference(client.client_id, before, checked.metadata)
+        self._tell(signals.client_updated, client_id=client.client_id)
+        return self.information(client) | fresh
+
+    def _replace(
+        self, client: ClientRecord, metadata: Mapping[str, Any], statement_issuer: str | None, octets: int
+    ) -> ClientInformation:
+        """Puts other metadata into the record, and a new secret if one is needed."""
+        before = client.client_metadata
+        fresh: ClientInformation = {}
+        if not octets:
+            client.client_secret, client.client_secret_expires_at = None, 0
+        elif not self._has_secret_of(client, octets):
+            fresh = self._new_secret(octets)
+            client.client_secret = self.credentials.kept(fresh["client_secret"])
+            client.client_secret_expires_at = fresh["client_secret_expires_at"]
+        kept = {name: before[name] for name in self._vocabulary.operator_names & before.keys()}
+        client.set_client_metadata({**metadata, **kept})
+        if names(before) != names(metadata):
+            client.name_skeleton = None  # nobody has vouched for what it calls itself now
+        client.statement_issuer = statement_issuer
+        return fresh
+
+    def _write(self, client: ClientRecord, event: Mapping[str, Any]) -> None:
+        """Raises RaceLostError."""
+        if not self._clients.replace(client, self.credentials.now(), event):
+            raise RaceLostError()
+
+    def _has_secret_of(self, client: ClientRecord, octets: int) -> bool:
+        """Whether the client can go on with its secret: it is not over, can be checked, and is long enough if it is a key."""
+        kept, expires_at = client.client_secret, client.client_secret_expires_at
+        is_over = expires_at and self.credentials.now() >= expires_at
+        if kept is None or is_over or not self.credentials.can_check(kept):
+            return False
+        return octets == SECRET_OCTETS or self.credentials.is_key(kept, octets)
+
+    def set_operator_metadata(self, client_id: str, members: Mapping[str, Any]) -> None:
+        """Sets members that are operators' names of the schema, or with None removes them. Writes nothing where nothing changes.
+
+        Takes part in the session's transaction, after what waits in the session to be written. Raises ValueError, which names the
+        member, LookupError if the client is not there, and RaceLostError.
+        """
+        self._vocabulary.check_operator_metadata(members)
+        client = self._for_operator(client_id)
+        before = client.client_metadata
+        changed = {name: value for name, value in members.items() if before.get(name) != value}
+        if not changed:
+            return
+        after = {name: value for name, value in {**before, **changed}.items() if value is not None}
+        client.set_client_metadata(after)
+        self._write(client, self._event("set_by_operator", client, members=sorted(changed)))
+
+    def _for_operator(self, client_id: str) -> ClientRecord:
+        """Raises LookupError if the client is not there."""
+        self.sessions.session.flush()  # what waits in the session to be written counts
+        client = self._clients.find(client_id) if is_client_id(client_id) else None
+        if client is None:
+            raise LookupError("There is no client with this id.")
+        return client
+
+    def approve(self, client_id: str, reason: str) -> None:
+        """Lets a client that waits be used, or puts what it has asked to be in force.
+
+        A client that needs a secret by then and has none gets one when it sends its metadata again: nothing is handed out here.
+        Raises LookupError if it is not there, ValueError if nothing of it waits, and RaceLostError.
+        """
+        client = self._for_operator(client_id)
+        before = after = client.client_metadata
+        if client.status == "pending":
+            client.status = "active"
+        elif client.status == "active" and client.requested_metadata:
+            request, client.requested_metadata = json.loads(client.requested_metadata), None
+            after = request["metadata"]
+            if self._replace(client, after, request["statement_issuer"], secret_octets(after)):
+                client.client_secret, client.client_secret_expires_at = None, 0
+        else:
+            raise ValueError("Nothing of the client waits for approval.")
+        self._decided(client, "approved", reason)
+        self._withdraw_difference(client_id, before, after)
+
+    def refuse(self, client_id: str, reason: str) -> None:
+        """Refuses a client that waits, which can never be used then; or what it has asked to be: it stays as it is.
+
+        Raises LookupError if it is not there, ValueError if nothing of it waits, and RaceLostError.
+        """
+        client = self._for_operator(client_id)
+        if client.status == "pending":
+            client.status = "refused"
+        elif client.requested_metadata:
+            client.requested_metadata = None
+        else:
+            raise ValueError("Nothing of the client waits for approval.")
+        self._decided(client, "refused", reason)
+
+    def suspend(self, client_id: str, reason: str) -> None:
+        """Lets a client not be used until it is resumed. Raises LookupError, ValueError if it is not active, RaceLostError."""
+        self._turn(client_id, "active", "suspended", "suspended", reason)
+
+    def resume(self, client_id: str, reason: str) -> None:
+        """Lets a suspended client be used again. Raises LookupError, ValueError if it is not suspended, RaceLostError."""
+        self._turn(client_id, "suspended", "active", "resumed", reason)
+
+    def _turn(self, client_id: str, before: str, after: str, done: str, reason: str) -> None:
+        client = self._for_operator(client_id)
+        if client.status != before:
+            raise ValueError(f"The client must be {before}; it is {client.status}.")
+        client.status = after
+        self._decided(client, done, reason)
+
+    def _decided(self, client: ClientRecord, done: str, reason: str) -> None:
+        client.status_reason = reason
+        if done in ("approved", "refused"):
+            client.waiting_since = None
+        self._write(client, self._event(done, client, reason=reason))
+        signal = signals.DECISIONS[done]
+        self._tell(signal, client_id=client.client_id, owner=client.owned_by, reason=reason)
+
+    def delete(self, client: ClientRecord) -> None:
+        """Deletes the client and, by the host's hooks, what was issued for it. Raises RaceLostError."""
+        if not self._clients.remove(client, self._event("deleted", client)):
+            raise RaceLostError()
+        self._withdraw(Withdrawal(client.client_id, everything=True))
+        self._tell(signals.client_deleted, client_id=client.client_id)
+
+    def suspend_stated(self, statement_issuer: str, software_id: str | None, reason: str) -> int:
+        """Suspends some of the clients of an issuer of software statements, or of one software of it; 0 when none is left."""
+        return self._clients.suspend(statement_issuer, software_id, reason, self.credentials.now())
+
+    def _event(
+        self, type_: str, client: ClientRecord, checked: CheckedMetadata | None = None, **details: Any
+    ) -> dict[str, Any]:
+        if checked and checked.taken:
+            details["taken"] = checked.taken
+        if checked and checked.policies:
+            details["policies"] = checked.policies
+        if checked and checked.statement:
+            details["statement_issuer"] = checked.statement.issuer.issuer
+        if checked and checked.operator_names:
+            details["ignored"] = sorted(checked.operator_names)
+        if checked and client.name_skeleton is None and (flagged := self._reserved_names.found(checked.metadata)):
+            details["flagged"] = flagged
+        return {
+            "type": type_,
+            "occurred_at": self.credentials.now(),
+            "details": json.dumps(details) if details else None,
+        }
+
+    def _withdraw_difference(self, client_id: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+        gone = {
+            "redirect_uris": frozenset(before.get("redirect_uris", ())) - set(after["redirect_uris"]),
+            "grant_types": frozenset(before.get("grant_types", ())) - set(after["grant_types"]),
+            "scopes": frozenset(before.get("scope", "").split()) - set(after.get("scope", "").split()),
+        }
+        if any(gone.values()):
+            self._withdraw(Withdrawal(client_id, everything=False, **gone))
+
+    def _withdraw(self, withdrawal: Withdrawal) -> None:
+        for hook in self._withdrawal_hooks:
+            hook(withdrawal)
+
+    def _tell(self, signal: Any, **arguments: Any) -> None:
+        if signal.receivers:
+            self.sessions.after_commit(lambda: signals.send(signal, self._app, **arguments))

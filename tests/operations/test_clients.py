@@ -1,0 +1,164 @@
+"""`flask dynreg clients`: clients by the operator's hand, and decisions about those that are there."""
+
+import json
+from typing import Any
+
+import pytest
+from click.testing import Result
+from flask import Flask
+from flask.testing import FlaskClient
+from flask_sqlalchemy import SQLAlchemy
+
+from flask_dynreg import DynamicRegistration
+from flask_dynreg.errors import RefusedMetadataError
+from tests.conformance.exchange import PUBLIC, Client, delete, read, registered, replaced, update
+from tests.conftest import CLIENT, MakeApp
+
+
+@pytest.fixture
+def dynreg() -> DynamicRegistration:
+    return DynamicRegistration(SQLAlchemy())
+
+
+@pytest.fixture
+def app(make_app: MakeApp, dynreg: DynamicRegistration, sqlite_url: str) -> Flask:
+    policies = ["approval", {"policy": "forbidden_names", "names": ["Claude"]}]
+    return make_app(dynreg._db, dynreg, DYNREG_POLICIES=policies, SQLALCHEMY_DATABASE_URI=sqlite_url)
+
+
+@pytest.fixture
+def http(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+def run(app: Flask, *words: str, stdin: str | None = None) -> Result:
+    return app.test_cli_runner().invoke(args=["dynreg", "clients", *words], input=stdin)
+
+
+def created(app: Flask, *options: str, **metadata: Any) -> Client:
+    result = run(app, "create", "-", *options, stdin=json.dumps(CLIENT | metadata))
+    assert result.exit_code == 0, result.output
+    client: Client = json.loads(result.stdout)
+    return client
+
+
+def waiting(app: Flask) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in run(app, "waiting").stdout.splitlines()]
+
+
+def facts(app: Flask, dynreg: DynamicRegistration, client: Client) -> Any:
+    with app.app_context():
+        found = dynreg.query_client(client["client_id"])
+        assert found
+        return found.source, found.owned_by, found.is_active, found.status_reason
+
+
+# ---- The operator's hand
+
+
+def test_a_client_is_created_and_manages_itself(app: Flask, dynreg: DynamicRegistration, http: FlaskClient) -> None:
+    client = created(app, "--owner", "them", "--client-id", "our-client", client_name="Mine")
+    assert client["client_id"] == "our-client" and client["client_secret"] and client["client_secret_expires_at"] == 0
+    assert facts(app, dynreg, client) == ("operator", "them", True, None)
+    assert read(http, client).get_json()["client_name"] == "Mine"
+    assert replaced(http, client, **CLIENT, client_name="Mine", tos_uri="https://client.example")["tos_uri"]
+    assert delete(http, client).status_code == 204
+
+
+def test_it_gets_an_id_if_it_has_none_and_no_secret_if_it_needs_none(app: Flask) -> None:
+    client = created(app, token_endpoint_auth_method="none")
+    assert client["client_id"] and "client_secret" not in client
+    assert client["redirect_uris"] == CLIENT["redirect_uris"] and client["registration_client_uri"]
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "says"),
+    [
+        ("{", (), "must be JSON"),
+        ("[]", (), "must be a JSON object"),
+        ('{"redirect_uris": ["http://a.example"], "client_name": "CIaude"}', (), "/redirect_uris/0 must be https"),
+        ('{"redirect_uris": ["https://a.example"], "client_name": "CIaude"}', (), "/client_name"),
+        (json.dumps(CLIENT), ("--client-id", "a b"), "--client-id"),
+        (json.dumps(CLIENT), ("--client-id", "taken"), "--client-id"),
+        (json.dumps(CLIENT), ("--client-id", ""), "--client-id"),
+    ],
+)
+def test_what_is_wrong_is_said_and_nothing_is_kept(
+    app: Flask, dynreg: DynamicRegistration, text: str, options: tuple[str, ...], says: str
+) -> None:
+    created(app, "--client-id", "taken")
+    result = run(app, "create", "-", *options, stdin=text)
+    assert result.exit_code != 0 and says in result.stderr and result.stdout == ""
+    with app.app_context():
+        assert len(dynreg._db.session.scalars(dynreg._db.select(dynreg.models.client)).all()) == 1
+
+
+def test_a_hosts_own_code_does_the_same_in_its_transaction(app: Flask, dynreg: DynamicRegistration) -> None:
+    with app.app_context():
+        client = dynreg.create_client({**PUBLIC}, owner="them", client_id="mine")
+        dynreg._db.session.rollback()
+        assert dynreg.query_client("mine") is None
+        client = dynreg.create_client({**PUBLIC}, owner="them", client_id="mine")
+        dynreg._db.session.commit()
+        with pytest.raises(ValueError, match="taken"):
+            dynreg.create_client({**PUBLIC}, client_id="mine")
+        with pytest.raises(RefusedMetadataError):
+            dynreg.create_client({})
+    assert read(app.test_client(), client).status_code == 200
+
+
+# ---- Approval
+
+
+def test_a_client_waits_until_it_is_approved(app: Flask, dynreg: DynamicRegistration, http: FlaskClient) -> None:
+    client = registered(http, **PUBLIC)
+    ((row),) = waiting(app)
+    assert (row["client_id"], row["reason"], row["requested"]) == (client["client_id"], "It is new.", None)
+    answer = update(http, client, {**PUBLIC, "client_id": client["client_id"]})
+    assert (answer.status_code, answer.get_json()["error"]) == (403, "access_denied")
+    assert read(http, client).get_json() == client
+    result = run(app, "approve", client["client_id"], "--reason", "known")
+    assert (result.exit_code, result.stdout) == (0, "The client is approved.\n")
+    assert facts(app, dynreg, client) == ("open", None, True, "known") and waiting(app) == []
+
+
+def test_a_change_waits_and_the_answer_shows_what_is_in_force(
+    app: Flask, dynreg: DynamicRegistration, http: FlaskClient
+) -> None:
+    client = registered(http, **PUBLIC)
+    assert run(app, "approve", client["client_id"], "--reason", "known").exit_code == 0
+    assert replaced(http, client, **PUBLIC, client_name="Another") == client
+    ((row),) = waiting(app)
+    assert row["requested"]["client_name"] == "Another" and "client_name" not in row["metadata"]
+    assert run(app, "refuse", client["client_id"], "--reason", "no").exit_code == 0
+    assert read(http, client).get_json() == client and waiting(app) == []
+    replaced(http, client, **PUBLIC, client_name="Another")
+    assert run(app, "approve", client["client_id"], "--reason", "yes").exit_code == 0
+    assert read(http, client).get_json()["client_name"] == "Another"
+
+
+def test_a_client_is_suspended_and_resumed(app: Flask, dynreg: DynamicRegistration) -> None:
+    client = created(app)
+    for word, active in (("suspend", False), ("resume", True)):
+        assert run(app, word, client["client_id"], "--reason", "why").exit_code == 0
+        assert facts(app, dynreg, client)[2:] == (active, "why")
+
+
+@pytest.mark.parametrize("word", ["approve", "refuse", "suspend", "resume"])
+def test_what_cannot_be_decided_is_said(app: Flask, word: str) -> None:
+    result = run(app, word, "gone", "--reason", "x")
+    assert result.exit_code == 1 and "There is no client with this id." in result.stderr
+    assert run(app, word, "gone").exit_code == 2
+    assert run(app, word, "gone", "--reason", "x" * 256).exit_code == 2
+    client = registered(app.test_client(), **PUBLIC)
+    run(app, "refuse", client["client_id"], "--reason", "x")
+    result = run(app, word, client["client_id"], "--reason", "x")
+    assert result.exit_code == 1 and "client" in result.stderr
+
+
+def test_the_command_says_that_tables_are_missing(app: Flask, dynreg: DynamicRegistration) -> None:
+    with app.app_context():
+        dynreg._db.drop_all()
+    for words in (["waiting"], ["approve", "x", "--reason", "x"], ["create", "-"]):
+        result = run(app, *words, stdin=json.dumps(CLIENT))
+        assert result.exit_code == 1 and "tables" in result.stderr

@@ -1,0 +1,189 @@
+"""Clients, and changes of theirs, that wait for an operator."""
+
+import json
+from typing import Any
+
+import pytest
+from blinker import NamedSignal
+
+from flask_dynreg import (
+    RaceLostError,
+    client_approved,
+    client_refused,
+    client_resumed,
+    client_suspended,
+    client_update_requested,
+)
+from flask_dynreg.lifecycle import Registered, Withdrawal
+from flask_dynreg.registry.models import RegisteredClientMixin
+from tests.conftest import CLIENT
+from tests.registry.conftest import StartHost
+from tests.registry.host import Host, client_id
+
+SIGNALS = (client_approved, client_refused, client_suspended, client_resumed, client_update_requested)
+PUBLIC: dict[str, Any] = {"token_endpoint_auth_method": "none", "client_name": "Mine"}
+
+
+@pytest.fixture
+def approving(any_database_url: str, start_host: StartHost) -> Host:
+    return start_host(any_database_url, DYNREG_POLICIES=["approval"])
+
+
+def instance(host: Host, registered: Registered) -> RegisteredClientMixin:
+    host.session.expire_all()
+    found = host.dynreg.query_client(client_id(registered))
+    assert found
+    return found
+
+
+def approved(host: Host, **metadata: Any) -> Registered:
+    registered = host.registered(**PUBLIC | metadata)
+    host.dynreg.approve_client(client_id(registered), "known to us")
+    host.session.commit()
+    return registered
+
+
+def updated(host: Host, registered: Registered, **metadata: Any) -> dict[str, Any]:
+    client = host.record(registered)
+    information = host.registrar.update(client, host.registrar.check(CLIENT | PUBLIC | metadata, client))
+    host.session.commit()
+    return information
+
+
+def waiting(host: Host) -> list[tuple[str, str, Any]]:
+    return [(each["client_id"], each["reason"], each["requested"]) for each in host.registrar.waiting()]
+
+
+def test_a_client_waits_and_is_approved(approving: Host) -> None:
+    registered = approving.registered(**PUBLIC)
+    client = instance(approving, registered)
+    assert (client.status, client.is_active) == ("pending", False)
+    assert not client.check_grant_type("authorization_code") and not client.check_response_type("code")
+    assert waiting(approving) == [(client.client_id, "It is new.", None)]
+    approving.dynreg.approve_client(client.client_id, "known to us")
+    approving.session.commit()
+    client = instance(approving, registered)
+    assert (client.status, client.status_reason, client.is_active) == ("active", "known to us", True)
+    assert waiting(approving) == []
+    assert [(event["type"], json.loads(event["details"] or "{}")) for event in approving.events()][1:] == [
+        ("approved", {"reason": "known to us"})
+    ]
+
+
+def test_a_client_that_is_refused_is_never_used(approving: Host) -> None:
+    registered = approving.registered(**PUBLIC)
+    approving.dynreg.refuse_client(client_id(registered), "not known")
+    approving.session.commit()
+    assert (instance(approving, registered).status, instance(approving, registered).is_active) == ("refused", False)
+    for decide in (approving.dynreg.approve_client, approving.dynreg.refuse_client, approving.dynreg.resume_client):
+        with pytest.raises(ValueError, match=r"waits|suspended"):
+            decide(client_id(registered), "again")
+
+
+def test_a_change_of_what_users_agree_to_waits_while_the_record_stays(approving: Host) -> None:
+    registered = approved(approving)
+    before = instance(approving, registered).client_metadata
+    fingerprint = instance(approving, registered).consent_fingerprint
+    other = ["https://other.example/cb"]
+    updated(approving, registered, redirect_uris=other)
+    client = instance(approving, registered)
+    assert client.client_metadata == before and client.is_active and client.consent_fingerprint == fingerprint
+    ((waiting_id, reason, requested),) = waiting(approving)
+    assert (waiting_id, reason, requested["redirect_uris"]) == (client.client_id, "It changes redirect_uris.", other)
+    approving.dynreg.approve_client(client.client_id, "fine")
+    approving.session.commit()
+    client = instance(approving, registered)
+    assert client.redirect_uris == other and client.consent_fingerprint != fingerprint and client.is_active
+    assert waiting(approving) == []
+
+
+def test_a_change_that_is_refused_leaves_the_client_as_it_is(approving: Host) -> None:
+    registered = approved(approving)
+    before = instance(approving, registered).client_metadata
+    updated(approving, registered, client_name="Another")
+    approving.dynreg.refuse_client(client_id(registered), "no")
+    approving.session.commit()
+    client = instance(approving, registered)
+    assert client.client_metadata == before and client.is_active and waiting(approving) == []
+
+
+def test_what_nobody_agrees_to_is_changed_at_once_and_the_last_wish_counts(approving: Host) -> None:
+    registered = approved(approving)
+    updated(approving, registered, client_name="Another")
+    updated(approving, registered, tos_uri="https://client.example/tos")
+    assert instance(approving, registered).tos_uri == "https://client.example/tos" and waiting(approving) == []
+
+
+def test_what_a_change_withdraws_ends_when_it_is_approved(any_database_url: str, start_host: StartHost) -> None:
+    withdrawn: list[Withdrawal] = []
+    host = start_host(any_database_url, DYNREG_POLICIES=["approval"], on_withdrawal=withdrawn.append)
+    registered = approved(host)
+    updated(host, registered, redirect_uris=["https://other.example/cb"])
+    assert withdrawn == []
+    host.dynreg.approve_client(client_id(registered), "fine")
+    host.session.commit()
+    assert [each.redirect_uris for each in withdrawn] == [frozenset(CLIENT["redirect_uris"])]
+
+
+def test_a_secret_that_a_change_needs_comes_to_the_client_alone(approving: Host) -> None:
+    registered = approved(approving)
+    wish = {"token_endpoint_auth_method": "client_secret_basic"}
+    assert "client_secret" not in updated(approving, registered, **wish)
+    approving.dynreg.approve_client(client_id(registered), "fine")
+    approving.session.commit()
+    client = instance(approving, registered)
+    assert client.token_endpoint_auth_method == "client_secret_basic" and client.client_secret is None
+    secret = updated(approving, registered, **wish)["client_secret"]
+    assert instance(approving, registered).check_client_secret(secret)
+
+
+def test_an_operator_suspends_and_resumes(host: Host) -> None:
+    registered = host.registered()
+    for decide, status in ((host.dynreg.suspend_client, "suspended"), (host.dynreg.resume_client, "active")):
+        decide(client_id(registered), "why")
+        host.session.commit()
+        client = instance(host, registered)
+        assert (client.status, client.status_reason, client.is_active) == (status, "why", status == "active")
+        with pytest.raises(ValueError, match="must be"):
+            decide(client_id(registered), "again")
+    assert [event["type"] for event in host.events()] == ["registered", "suspended", "resumed"]
+
+
+def test_nothing_is_decided_of_a_client_that_is_not_there(host: Host) -> None:
+    for decide in (
+        host.dynreg.approve_client,
+        host.dynreg.refuse_client,
+        host.dynreg.suspend_client,
+        host.dynreg.resume_client,
+    ):
+        with pytest.raises(LookupError):
+            decide("gone", "why")
+
+
+def test_who_loses_a_race_decides_nothing(approving: Host) -> None:
+    registered = approving.registered(**PUBLIC)
+    stale = approving.record(registered)
+    approving.dynreg.refuse_client(client_id(registered), "no")
+    with pytest.raises(RaceLostError):
+        approving.registrar.delete(stale)
+
+
+def test_the_owner_can_be_told(approving: Host) -> None:
+    told: list[tuple[str, Any, Any]] = []
+
+    def hearer(signal: NamedSignal) -> Any:
+        return lambda sender, owner, client_id, reason=None: told.append((signal.name, owner, reason))
+
+    hearers = {signal: hearer(signal) for signal in SIGNALS}
+    for signal, receiver in hearers.items():
+        signal.connect(receiver, approving.app)
+    created = approving.dynreg.create_client(CLIENT | PUBLIC, owner="them")
+    approving.session.commit()
+    client = approving.registrar.authenticate(created["client_id"], created["registration_access_token"])
+    approving.registrar.update(client, approving.registrar.check(CLIENT | PUBLIC | {"client_name": "New"}, client))
+    approving.session.commit()
+    approving.dynreg.approve_client(client.client_id, "fine")
+    approving.dynreg.suspend_client(client.client_id, "odd")
+    assert told == [("client-update-requested", "them", None)]
+    approving.session.commit()
+    assert told[1:] == [("client-approved", "them", "fine"), ("client-suspended", "them", "odd")]
