@@ -86,7 +86,7 @@ def dynreg() -> Flask:
     from flask_dynreg import DynamicRegistration
 
     app, db = Flask(__name__), SQLAlchemy()
-    app.config.update(DYNREG_ACCESS=["open"], DYNREG_SERVER_METADATA=SERVER_METADATA)
+    app.config.update(DYNREG_ACCESS=["open"], DYNREG_LIMITS=[], DYNREG_SERVER_METADATA=SERVER_METADATA)
     registration = DynamicRegistration(db)
     return _with_database(app, db, registration)
 

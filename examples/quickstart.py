@@ -369,6 +369,8 @@ def new_app(
     issuer = metadata.get("issuer", f"http://127.0.0.1:{served_port() or app.config.get('RUN_PORT', 5000)}")
     if metadata is stated:  # what is wrong is told by dynreg
         app.config["DYNREG_SERVER_METADATA"] = metadata_of(issuer) | metadata
+    if urlsplit(issuer).hostname in ("127.0.0.1", "localhost", "::1"):
+        app.config.setdefault("DYNREG_LIMITS", [])  # to try it out
     app.config["SESSION_COOKIE_SECURE"] |= issuer.startswith("https:")
     app.config["APPLICATION_ROOT"] = urlsplit(issuer).path or "/"
     return app

@@ -55,6 +55,10 @@ def one_of(*choices: str) -> Check:
     return lambda value: None if value in choices else f"must be one of {', '.join(choices)}"
 
 
+def text(value: Any) -> str | None:
+    return None if isinstance(value, str) and value else "must be a text"
+
+
 def boolean(value: Any) -> str | None:
     return None if isinstance(value, bool) else "must be true or false"
 
@@ -190,6 +194,23 @@ class Settings:
         fernet_keys,
     )
     client_secret_lifetime: int = key(0, "How long a client secret is good, in seconds; 0 for ever.", whole_number(0))
+    limits: tuple[str, ...] = key(
+        ["address 600/hour", "server 6000/hour"],
+        "How often clients may register: by `address`, `token`, `software_id` and `issuer` of a software statement, and all "
+        "strangers together (`server`). `[]` for no limits. See docs/limits.md.",
+        list_of_strings,
+    )
+    limits_storage: str = key(
+        "memory://",
+        "Where registrations are counted: `memory://` of each worker, or `redis://HOST:PORT` for all of them.",
+        text,
+    )
+    limits_on_failure: tuple[str, ...] = key(
+        ["open", "software_statement"],
+        "The doors that let nobody in (503) while the storage of the limits cannot be asked. Through the others clients come in "
+        "without being counted.",
+        list_of(*DOORS),
+    )
     management: tuple[str, ...] = key(
         list(OPERATIONS),
         "What a client may do at its client configuration endpoint (RFC 7592). `[]` turns it off.",

@@ -114,6 +114,31 @@ class ForbiddenError(OAuth2Error):
     status_code = 403
 
 
+class TooManyRequestsError(OAuth2Error):
+    """RFC 6585 section 4: as often as this nobody may register. `limit` is the name of the limit, `amount` registrations in
+    `window` seconds; in `retry_after` seconds the next may come."""
+
+    error = "temporarily_unavailable"
+    description = "There are too many registrations. Try again later."
+    status_code = 429
+
+    def __init__(self, limit: str, amount: int, window: int, retry_after: int) -> None:
+        super().__init__()
+        self.limit = limit
+        self.amount = amount
+        self.window = window
+        self.retry_after = retry_after
+
+    def get_headers(self) -> Headers:
+        """The RateLimit fields are those of draft-ietf-httpapi-ratelimit-headers-10."""
+        return [
+            *super().get_headers(),
+            ("Retry-After", str(self.retry_after)),
+            ("RateLimit-Policy", f'"{self.limit}";q={self.amount};w={self.window}'),
+            ("RateLimit", f'"{self.limit}";r=0;t={self.retry_after}'),
+        ]
+
+
 class ServerFailureError(OAuth2Error):
     """Something of the host's own failed, of which its log tells."""
 

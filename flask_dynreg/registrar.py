@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError, TimeoutError
 
 from flask_dynreg import signals
 from flask_dynreg.access.doors import STATED, Doors
+from flask_dynreg.access.rates import Rates
 from flask_dynreg.config import Settings
 from flask_dynreg.errors import ConfigurationError, Problem, TemporarilyUnavailableError, UnknownTokenError
 from flask_dynreg.lifecycle import ClientColumns, Lifecycle, Registered, Withdrawal
@@ -88,7 +89,8 @@ class Registrar(Lifecycle):
         self.sessions = Sessions(db, models.client)
         self._clients = Clients(self.sessions, models, self.issuer)
         self.tokens = InitialAccessTokens(self.sessions, models, self.credentials, self.issuer)
-        self.doors = Doors(settings.access, self.tokens)
+        rates = Rates(settings.limits, settings.limits_storage, self.issuer, settings.limits_on_failure)
+        self.doors = Doors(settings.access, self.tokens, rates)
         self._reserved_names = ReservedNames(settings.reserved_names)
         self._trust = Trust(self._clients, self._reserved_names, self.credentials)
         trusted = configured_issuers(settings.statement_issuers)

@@ -50,6 +50,7 @@ def make_app() -> Iterator[MakeApp]:
                 PREFERRED_URL_SCHEME="https",  # of the test client's requests
                 SQLALCHEMY_DATABASE_URI="sqlite://",
                 DYNREG_ACCESS=["open"],
+                DYNREG_LIMITS=[],
                 DYNREG_SERVER_METADATA=SERVER_METADATA,
             )
             app.config.update(config)

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from flask_dynreg.access.rates import Rates, network
 from flask_dynreg.errors import (
     ForbiddenError,
     InvalidStatementError,
@@ -29,9 +30,10 @@ _UNASKED_GRANTS = REDIRECT_GRANTS | {"refresh_token"}
 class Doors:
     """The doors that `DYNREG_ACCESS` opens."""
 
-    def __init__(self, access: Collection[str], tokens: InitialAccessTokens) -> None:
+    def __init__(self, access: Collection[str], tokens: InitialAccessTokens, rates: Rates) -> None:
         self._access = frozenset(access)
         self._tokens = tokens
+        self._rates = rates
 
     @property
     def are_closed(self) -> bool:
@@ -73,6 +75,18 @@ class Doors:
         if not (statement.text == kept or statement.request_is_signed or statement.fixes_redirect_uris):
             description = "must set the redirect_uris, or name the key by which the request is signed."
             raise UnapprovedStatementError([Problem(f"/{MEMBER}", description, _SECTION)])
+
+    def count_arrival(self, principal: Principal, facts: RequestFacts) -> None:
+        """Counts a registration, by the token or by where it comes from. Raises TooManyRequestsError."""
+        if principal.initial_access_token_id is not None:
+            self._rates.count(principal.source, token=str(principal.initial_access_token_id))
+        else:
+            self._rates.count(principal.source, address=network(facts.address), server="all")
+
+    def count_client(self, principal: Principal, checked: CheckedMetadata) -> None:
+        """Counts a registration, by what is known of the client only now. Raises TooManyRequestsError."""
+        issuer = checked.statement.issuer.issuer if checked.statement else None
+        self._rates.count(principal.source, software_id=checked.metadata.get("software_id"), issuer=issuer)
 
     def confine(self, checked: CheckedMetadata, before: Mapping[str, Any]) -> None:
         """Whether what is let in by a statement needs redirects to get tokens, unless its request is signed.

@@ -31,14 +31,18 @@ class RegistrationEndpoint(ClientRegistrationEndpoint):
     server: "RegistrationServer"
 
     def authenticate_token(self, request: RegistrationRequest) -> Principal:
-        return self.server.registrar.doors.admit(request.bearer_token, request.facts)
+        doors, facts = self.server.registrar.doors, request.facts
+        principal = doors.admit(request.bearer_token, facts)
+        request.once("arrival", lambda: doors.count_arrival(principal, facts))
+        return principal
 
     def extract_client_metadata(self, request: RegistrationRequest) -> dict[str, Any]:
-        sent = request.payload.data
-        request.checked = self.server.registrar.check(
-            sent, signed=request.payload.signed, principal=request.credential, facts=request.facts
+        sent, registrar, principal = request.payload.data, self.server.registrar, request.credential
+        checked = request.checked = registrar.check(
+            sent, signed=request.payload.signed, principal=principal, facts=request.facts
         )
-        return request.checked.metadata
+        request.once("client", lambda: registrar.doors.count_client(principal, checked))
+        return checked.metadata
 
     def generate_client_info(self, request: RegistrationRequest) -> ClientInformation:
         return self.server.registrar.new_client_information(request.checked)

@@ -132,6 +132,13 @@ class RegistrationRequest(JsonRequest):
         self.headers = request.headers  # type: ignore[assignment]  # it reads like a mapping, as in Authlib's own
         self.payload = RegistrationPayload(request, limit, takes_jwt)
         self._request = request
+        self._done: set[str] = set()
+
+    def once(self, name: str, action: Callable[[], None]) -> None:
+        """Does what is not to be done again when the transaction is tried again."""
+        if name not in self._done:
+            self._done.add(name)
+            action()
 
     @property
     def uri(self) -> str:  # type: ignore[override]  # to build it costs time, and only a host's own hooks ask for it

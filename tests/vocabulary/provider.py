@@ -222,6 +222,7 @@ def provider(
         PREFERRED_URL_SCHEME="https",
         SQLALCHEMY_DATABASE_URI="sqlite://",
         DYNREG_ACCESS=["open"],
+        DYNREG_LIMITS=[],
         DYNREG_SERVER_METADATA=declared,
         DYNREG_DISCOVERY=False,  # a document would need more than what registrations are compared with
         DYNREG_STATEMENT_ISSUERS=[trusted()],
