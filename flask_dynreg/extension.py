@@ -208,6 +208,18 @@ class DynamicRegistration:
         """Lets a suspended client be used again. Raises ValueError if it is not suspended; otherwise as `approve_client`."""
         self.registrar.resume(client_id, reason)
 
+    def close_registration(self, reason: str) -> None:
+        """Closes registration without a restart: all workers know within 5 seconds, and it is absent from discovery. Clients that
+        are there are managed as before. `reason`, of at most 255 characters, is for operators.
+
+        Takes part in the transaction of the session: the caller commits.
+        """
+        self.registrar.switch.close(reason)
+
+    def open_registration(self) -> None:
+        """Opens registration again, as far as `DYNREG_ACCESS` has doors. The caller commits."""
+        self.registrar.switch.open()
+
     def server_metadata(self) -> dict[str, Any]:
         """The document of RFC 8414, for a host that serves its own (`DYNREG_DISCOVERY = False`) and merges this."""
         server: RegistrationServer = current_app.extensions[views.SERVER]

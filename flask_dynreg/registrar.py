@@ -46,6 +46,7 @@ from flask_dynreg.registry.issuers import StatementIssuers
 from flask_dynreg.registry.models import Models, RegisteredClientMixin
 from flask_dynreg.registry.principals import NO_FACTS, OPEN, Principal, RequestFacts, Terms
 from flask_dynreg.registry.sessions import Sessions
+from flask_dynreg.registry.switch import RegistrationSwitch
 from flask_dynreg.registry.tokens import InitialAccessTokens
 from flask_dynreg.registry.trust import OPERATOR, Trust, TrustFacts
 from flask_dynreg.registry.used_statements import UsedStatements
@@ -90,7 +91,8 @@ class Registrar(Lifecycle):
         self._clients = Clients(self.sessions, models, self.issuer)
         self.tokens = InitialAccessTokens(self.sessions, models, self.credentials, self.issuer)
         rates = Rates(settings.limits, settings.limits_storage, self.issuer, settings.limits_on_failure)
-        self.doors = Doors(settings.access, self.tokens, rates)
+        self.switch = RegistrationSwitch(self.sessions, models, self.credentials, self.issuer)
+        self.doors = Doors(settings.access, self.tokens, rates, self.switch)
         self._reserved_names = ReservedNames(settings.reserved_names)
         self._trust = Trust(self._clients, self._reserved_names, self.credentials)
         trusted = configured_issuers(settings.statement_issuers)

@@ -16,6 +16,7 @@ from flask_dynreg.errors import (
 from flask_dynreg.metadata.check import CheckedMetadata
 from flask_dynreg.metadata.software_statement import MEMBER, VerifiedStatement
 from flask_dynreg.registry.principals import OPEN, Principal, RequestFacts
+from flask_dynreg.registry.switch import RegistrationSwitch
 from flask_dynreg.registry.tokens import InitialAccessTokens
 from flask_dynreg.server_metadata import REDIRECT_GRANTS
 
@@ -30,14 +31,18 @@ _UNASKED_GRANTS = REDIRECT_GRANTS | {"refresh_token"}
 class Doors:
     """The doors that `DYNREG_ACCESS` opens."""
 
-    def __init__(self, access: Collection[str], tokens: InitialAccessTokens, rates: Rates) -> None:
+    def __init__(
+        self, access: Collection[str], tokens: InitialAccessTokens, rates: Rates, switch: RegistrationSwitch
+    ) -> None:
         self._access = frozenset(access)
+        self._switch = switch
         self._tokens = tokens
         self._rates = rates
 
     @property
     def are_closed(self) -> bool:
-        return not self._access
+        """By the settings, or by an operator while the server runs."""
+        return not self._access or self._switch.closed is not None
 
     def admit(self, token: str | None, facts: RequestFacts) -> Principal:
         """Raises MissingTokenError or UnknownTokenError: a token that is presented and not good is never taken for none.

@@ -2,11 +2,12 @@
 
 from flask.cli import AppGroup
 
-from flask_dynreg.operations import clients, explaining, issuers, migrations, statements, tokens
+from flask_dynreg.operations import clients, explaining, issuers, migrations, registration, statements, tokens
 
 group = AppGroup("dynreg", help="Dynamic client registration.")
 for command in (
     migrations.db,
+    registration.registration,
     clients.clients,
     issuers.issuer,
     statements.statement,

@@ -150,11 +150,33 @@ class Policies:
             yield name, policy
 
 
-def judged(policies: Sequence[tuple[str, Policy]], metadata: Metadata, context: PolicyContext) -> Judgement:
-    """Asks one policy after the other, each with what the one before has made of the metadata.
+ROUNDS = 5
+"""So often policies may change what others have changed before they have to agree."""
 
-    Raises what a policy raises, but for RefusedMetadataError: what these refuse is collected. A policy that fails refuses.
+
+def judged(policies: Sequence[tuple[str, Policy]], metadata: Metadata, context: PolicyContext) -> Judgement:
+    """Asks one policy after the other, each with what the one before has made of the metadata, and all of them again until none
+    changes anything: so what is registered is as every one of them wants it, whatever their order.
+
+    One with `asked_once = True` only fills in what others may take away again: it is asked in the first round. Raises what a
+    policy raises, but for RefusedMetadataError: what these refuse is collected. A policy that fails refuses, and so do policies
+    that never agree.
     """
+    decided: list[Decision] = []
+    for _ in range(ROUNDS):
+        metadata, decisions = _one_round(policies, metadata, context)
+        refusals = [decision for decision in decisions if decision.problems]
+        if len(refusals) == len(decisions):
+            return Judgement(metadata, (*decided, *refusals))
+        decided += [decision for decision in decisions if not decision.problems]
+        policies = [(name, policy) for name, policy in policies if not getattr(policy, "asked_once", False)]
+    logger.error("The policies %s do not agree.", ", ".join(dict.fromkeys(change.policy for change in decisions)))
+    raise ServerFailureError()
+
+
+def _one_round(
+    policies: Sequence[tuple[str, Policy]], metadata: Metadata, context: PolicyContext
+) -> tuple[Metadata, list[Decision]]:
     decisions: list[Decision] = []
     for name, policy in policies:
         try:
@@ -181,4 +203,4 @@ def judged(policies: Sequence[tuple[str, Policy]], metadata: Metadata, context: 
         elif changed:
             decisions.append(Decision(name, changed))
             metadata = after
-    return Judgement(metadata, tuple(decisions))
+    return metadata, decisions

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 from flask_dynreg.errors import ConfigurationError, Problem, refusal
 from flask_dynreg.metadata.lookalikes import ReservedNames
@@ -123,9 +123,11 @@ class ScopeCeiling:
 
 @dataclass(frozen=True)
 class DefaultScopes:
-    """A client that registers gets these scopes besides, so that it can ask for more later without registering again."""
+    """A client gets these scopes besides, as far as no ceiling takes them away, so that it can ask for more later without
+    registering again."""
 
     scopes: Sequence[str]
+    asked_once: ClassVar[bool] = True
 
     def __call__(self, metadata: Metadata, context: PolicyContext) -> Metadata:
         known = [scope for scope in self.scopes if scope in context.server.scopes]

@@ -145,8 +145,25 @@ class UsedStatementMixin:
     expires_at: Mapped[int] = mapped_column(BigInteger, index=True)
 
 
+class RuntimeSettingMixin:
+    """What operators have set while the server runs, for all of its workers: a name and a value."""
+
+    if TYPE_CHECKING:
+        __table__: ClassVar[FromClause]
+
+    issuer: Mapped[str] = mapped_column(Exact, primary_key=True)
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    value: Mapped[str] = mapped_column(String(255))
+    changed_at: Mapped[int] = mapped_column(BigInteger)
+
+
 Model = type[
-    RegisteredClientMixin | InitialAccessTokenMixin | ClientEventMixin | StatementIssuerMixin | UsedStatementMixin
+    RegisteredClientMixin
+    | InitialAccessTokenMixin
+    | ClientEventMixin
+    | StatementIssuerMixin
+    | UsedStatementMixin
+    | RuntimeSettingMixin
 ]
 
 
@@ -167,6 +184,7 @@ class Models:
     event: type[ClientEventMixin]
     statement_issuer: type[StatementIssuerMixin]
     used_statement: type[UsedStatementMixin]
+    runtime_setting: type[RuntimeSettingMixin]
 
     def __post_init__(self) -> None:
         if len({table.metadata.info.get("bind_key") for table in self.tables}) > 1:
@@ -246,4 +264,9 @@ def _with_companions(client: type[RegisteredClientMixin], metadata_: MetaData) -
 
         __tablename__ = "dynreg_used_statement"
 
-    return Models(client, InitialAccessToken, ClientEvent, StatementIssuer, UsedStatement)
+    class RuntimeSetting(RuntimeSettingMixin, Base):
+        """The default model of what operators have set."""
+
+        __tablename__ = "dynreg_runtime_setting"
+
+    return Models(client, InitialAccessToken, ClientEvent, StatementIssuer, UsedStatement, RuntimeSetting)

@@ -251,3 +251,26 @@ def test_a_registration_may_end(make_app: MakeApp) -> None:
     answer = update(app.test_client(), client, {**CLIENT, "client_id": client["client_id"]})
     assert (answer.status_code, answer.get_json()["error"]) == (403, "access_denied")
     assert delete(app.test_client(), client).status_code == 204
+
+
+def test_what_is_registered_is_as_every_policy_wants_it_whatever_their_order(make_app: MakeApp) -> None:
+    wide = {"policy": "default_scopes", "scopes": ["mcp:read", "mcp:write"]}
+    narrow = {"policy": "scope_ceiling", "scopes": ["mcp:read"]}
+    for policies in ([narrow, wide], [wide, narrow]):
+        client = registered(make_app(DYNREG_POLICIES=policies).test_client(), **CLIENT, scope="mcp:write")
+        assert client["scope"] == "mcp:read"
+
+    def renaming(metadata: Metadata, context: PolicyContext) -> Metadata:
+        return {**metadata, "client_name": "rude" if context.client is None else "kind"}
+
+    refusing = Server(make_app, {"polite": polite, "renaming": renaming})
+    is_refused(post(refusing.http, CLIENT), "invalid_client_metadata")
+
+
+def test_policies_that_do_not_agree_let_nobody_in(make_app: MakeApp, caplog: pytest.LogCaptureFixture) -> None:
+    def counting(metadata: Metadata, context: PolicyContext) -> Metadata:
+        return {**metadata, "client_name": metadata.get("client_name", "") + "a"}
+
+    answer = post(Server(make_app, {"counting": counting}).http, CLIENT)
+    assert (answer.status_code, answer.get_json()["error"]) == (500, "server_error")
+    assert "The policies counting do not agree." in caplog.text

@@ -91,6 +91,7 @@ def test_each_request_is_a_few_statements_and_one_commit(server: Server) -> None
     at_once = server.engine.dialect.name == "postgresql"
     write = {name: ["WITH"] if at_once else [name, "INSERT"] for name in ("INSERT", "UPDATE", "DELETE")}
     token = issue_token(server.app)
+    server.http.options(REGISTER)  # whether an operator has closed registration is asked now and then
     with heard(server.engine) as words:
         client = server.register()
         assert words == [*write["INSERT"], "COMMIT"]

@@ -31,6 +31,7 @@ from flask_dynreg import (
     InitialAccessTokenMixin,
     Models,
     RegisteredClientMixin,
+    RuntimeSettingMixin,
     StatementIssuerMixin,
     UsedStatementMixin,
     define_models,
@@ -43,6 +44,7 @@ DEFAULT_TABLES = [
     "dynreg_client",
     "dynreg_event",
     "dynreg_initial_access_token",
+    "dynreg_runtime_setting",
     "dynreg_statement_issuer",
     "dynreg_used_statement",
 ]
@@ -181,7 +183,10 @@ def test_all_models_may_be_a_hosts_own(make_app: MakeApp) -> None:
     class Used(UsedStatementMixin, Base):
         __tablename__ = "host_used"
 
-    dynreg = DynamicRegistration(db, models=Models(client_on(Base), Token, Event, Issuer, Used))
+    class Setting(RuntimeSettingMixin, Base):
+        __tablename__ = "host_setting"
+
+    dynreg = DynamicRegistration(db, models=Models(client_on(Base), Token, Event, Issuer, Used, Setting))
     app = make_app(db, dynreg)
     lives(app, dynreg)
     with app.app_context():

@@ -1,0 +1,59 @@
+"""The switch by which operators close registration while the server runs, for all workers."""
+
+from sqlalchemy import bindparam, delete, insert, select
+from sqlalchemy.exc import DBAPIError, TimeoutError
+
+from flask_dynreg.registry.credentials import Credentials
+from flask_dynreg.registry.models import Models, table_of
+from flask_dynreg.registry.sessions import Sessions
+from flask_dynreg.signals import logger
+
+MAX_AGE = 4
+"""Seconds for which a process goes by what it has read: then a change is known everywhere within five."""
+
+_NAME = "registration"
+
+
+class RegistrationSwitch:
+    """Closed or not, for one issuer. Closing and opening take part in the transaction of the session."""
+
+    def __init__(self, sessions: Sessions, models: Models, credentials: Credentials, issuer: str) -> None:
+        self._sessions = sessions
+        self._credentials = credentials
+        self._row = {"issuer": issuer, "name": _NAME}
+        self._table = table = table_of(models.runtime_setting)
+        self._this = (table.c.issuer == bindparam("w_issuer")) & (table.c.name == _NAME)
+        self._read = select(table.c.value).where(self._this)
+        self._parameters = {"w_issuer": issuer}
+        self._closed: str | None = None
+        self._read_at: float | None = None
+
+    @property
+    def closed(self) -> str | None:
+        """Why registration is closed, or None if it is not. What cannot be read is as it was."""
+        now = self._credentials.now()
+        if self._read_at is None or not self._read_at <= now < self._read_at + MAX_AGE:
+            self._read_at = now
+            try:
+                self._closed = self.now()
+            except (DBAPIError, TimeoutError) as error:
+                logger.error("Whether registration is closed could not be read: %s", type(error).__name__)
+        return self._closed
+
+    def now(self) -> str | None:
+        """The same, as it is at this moment."""
+        was_untouched = self._sessions.is_untouched
+        row = self._sessions.first(self._read, self._parameters)
+        if was_untouched:
+            self._sessions.stop_reading()
+        return row.value if row else None
+
+    def close(self, reason: str) -> None:
+        self.open()
+        row = {**self._row, "value": reason, "changed_at": self._credentials.now()}
+        self._sessions.connection().execute(insert(self._table).inline(), row)
+
+    def open(self) -> bool:
+        """Whether it was closed."""
+        self._read_at = None
+        return self._sessions.connection().execute(delete(self._table).where(self._this), self._parameters).rowcount > 0
