@@ -1,6 +1,7 @@
 """Every `DYNREG_` key, declared once: name, default, meaning and check."""
 
 import copy
+import ipaddress
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ Check = Callable[[Any], str | None]
 """Says what would be right, or None if the value is."""
 
 PREFIX = "DYNREG_"
-DOORS = ("open", "initial_access_token", "software_statement")
+DOORS = ("open", "initial_access_token", "software_statement", "session", "mutual_tls")
 OPERATIONS = ("read", "update", "delete")
 
 _HOST = r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?"
@@ -53,6 +54,19 @@ def list_of_strings(value: Any) -> str | None:
 
 def one_of(*choices: str) -> Check:
     return lambda value: None if value in choices else f"must be one of {', '.join(choices)}"
+
+
+def header_name(value: Any) -> str | None:
+    right = isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9-]*", value)
+    return None if right else "must be the name of a header"
+
+
+def networks(value: Any) -> str | None:
+    try:
+        right = _strings(value) and all(ipaddress.ip_network(item) for item in value)
+    except ValueError:
+        right = False
+    return None if right else 'must be a list of networks, in JSON ["10.0.0.0/8"]'
 
 
 def text(value: Any) -> str | None:
@@ -131,9 +145,21 @@ class Settings:
     access: tuple[str, ...] = key(
         ["initial_access_token"],
         "The doors that are open to a client that registers: `open` for everybody, `initial_access_token` for who holds "
-        "a token, `software_statement` for who brings one that fixes the redirect URIs (docs/software-statements.md). "
-        "`[]` closes registration: 404, and no `registration_endpoint` in discovery.",
+        "a token, `software_statement` for who brings one that fixes the redirect URIs, `session` for who is signed in, "
+        "`mutual_tls` for who has a client certificate (docs/doors.md). `[]` closes registration: 404, and no "
+        "`registration_endpoint` in discovery.",
         list_of(*DOORS),
+    )
+    certificate_header: str = key(
+        "",
+        "The header in which a proxy passes on the client certificate that it has checked, for the door `mutual_tls`: "
+        "`Client-Cert`, or one with PEM.",
+        header_name,
+    )
+    trusted_proxies: tuple[str, ...] = key(
+        [],
+        "Networks of the proxies whose `DYNREG_CERTIFICATE_HEADER` is believed.",
+        networks,
     )
     server_metadata: Mapping[str, Any] = key(
         None,
@@ -245,6 +271,12 @@ class Settings:
         return settings
 
     def _check_together(self) -> None:
+        if self.certificate_header and not self.trusted_proxies:
+            raise ConfigurationError("DYNREG_TRUSTED_PROXIES must name who may send DYNREG_CERTIFICATE_HEADER.")
+        if "mutual_tls" in self.access and not self.certificate_header:
+            raise ConfigurationError(
+                "DYNREG_CERTIFICATE_HEADER must be there for the door mutual_tls in DYNREG_ACCESS."
+            )
         supported = self.server_metadata.get("scopes_supported", ())
         if not set(self.default_scopes) <= set(supported):
             raise ConfigurationError(

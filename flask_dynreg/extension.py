@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint, Flask, current_app
 from marshmallow import Schema
 
+from flask_dynreg.access.doors import SessionUser
 from flask_dynreg.config import Settings
 from flask_dynreg.errors import ConfigurationError
 from flask_dynreg.lifecycle import ClientColumns, Withdrawal
@@ -75,6 +76,7 @@ class DynamicRegistration:
         self._policies = dict(policies or {})
         self._clock = clock
         self._withdrawal_hooks: list[WithdrawalHook] = []
+        self._session_user: SessionUser | None = None
         self._is_in_use = False
         self.blueprint: Blueprint = views.create_blueprint()
         """Where the endpoints are, before any app has it: for `before_request`, or a rate limit of the host's."""
@@ -89,6 +91,16 @@ class DynamicRegistration:
             raise ConfigurationError("on_withdrawal must come before init_app.")
         self._withdrawal_hooks.append(hook)
         return hook
+
+    def session_user(self, user: SessionUser) -> SessionUser:
+        """Registers what says who is signed in, for the door `session`: the client that such a user registers belongs to them.
+
+        `user()` gives a name by which the host knows the user, or None. Raises ConfigurationError once an app was set up.
+        """
+        if self._is_in_use:
+            raise ConfigurationError("session_user must come before init_app.")
+        self._session_user = user
+        return user
 
     def policy(self, policy: Policy) -> Policy:
         """Makes a function a policy by its own name, for `DYNREG_POLICIES` and the terms of initial access tokens.
@@ -117,6 +129,7 @@ class DynamicRegistration:
             clock=self._clock,
             schema=self._schema(),
             policies=self._policies,
+            session_user=self._session_user,
             fetcher=GuardedFetcher() if self._fetcher is None else self._fetcher,
         )
         addresses = Addresses(registrar.issuer, settings.url_prefix, app.config["APPLICATION_ROOT"])

@@ -12,7 +12,8 @@ from marshmallow import Schema
 from sqlalchemy.exc import DBAPIError, TimeoutError
 
 from flask_dynreg import signals
-from flask_dynreg.access.doors import STATED, Doors
+from flask_dynreg.access.certificates import CertificateHeader
+from flask_dynreg.access.doors import STATED, Doors, SessionUser
 from flask_dynreg.access.rates import Rates
 from flask_dynreg.config import Settings
 from flask_dynreg.errors import ConfigurationError, Problem, TemporarilyUnavailableError, UnknownTokenError
@@ -81,6 +82,7 @@ class Registrar(Lifecycle):
         schema: Schema,
         fetcher: Fetcher,
         policies: Mapping[str, Policy | Profile],
+        session_user: SessionUser | None,
     ) -> None:
         self._app = app
         self.issuer = str(settings.server_metadata["issuer"])
@@ -90,9 +92,10 @@ class Registrar(Lifecycle):
         self.sessions = Sessions(db, models.client)
         self._clients = Clients(self.sessions, models, self.issuer)
         self.tokens = InitialAccessTokens(self.sessions, models, self.credentials, self.issuer)
+        self.certificates = CertificateHeader(settings.certificate_header, settings.trusted_proxies)
         rates = Rates(settings.limits, settings.limits_storage, self.issuer, settings.limits_on_failure)
         self.switch = RegistrationSwitch(self.sessions, models, self.credentials, self.issuer)
-        self.doors = Doors(settings.access, self.tokens, rates, self.switch)
+        self.doors = Doors(settings.access, self.tokens, rates, self.switch, session_user)
         self._reserved_names = ReservedNames(settings.reserved_names)
         self._trust = Trust(self._clients, self._reserved_names, self.credentials)
         trusted = configured_issuers(settings.statement_issuers)

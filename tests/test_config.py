@@ -23,6 +23,8 @@ FERNET_KEY = urlsafe_b64encode(bytes(range(32))).decode()  # the same in every w
 
 DEFAULTS: dict[str, Any] = {
     "DYNREG_ACCESS": ("initial_access_token",),
+    "DYNREG_CERTIFICATE_HEADER": "",
+    "DYNREG_TRUSTED_PROXIES": (),
     "DYNREG_URL_PREFIX": "/oauth2",
     "DYNREG_DISCOVERY": True,
     "DYNREG_OPENID_DISCOVERY": False,
@@ -45,6 +47,8 @@ KEYS = [*DEFAULTS, "DYNREG_SERVER_METADATA", "DYNREG_PRIVATE_SCHEMES"]
 
 WRONG: dict[str, list[Any]] = {
     "DYNREG_ACCESS": ["open", None, True, 1, {"open"}, {"open": True}, ["opened"], ["open", "open"], [1], [["open"]]],
+    "DYNREG_CERTIFICATE_HEADER": [None, 1, "a b", "a:", "\u00e9", ["Client-Cert"]],
+    "DYNREG_TRUSTED_PROXIES": [None, "10.0.0.0/8", ["10.0.0.1/8"], ["proxy.example"], [1], {"10.0.0.0/8": True}],
     "DYNREG_SERVER_METADATA": [None, ISSUER, [], 1, [("issuer", ISSUER)]],
     "DYNREG_URL_PREFIX": [None, 1, "oauth2", "/", "/oauth2/", "/a//b", "/a b", "/<a>", "/a\n", "/\u00e9", "/a?b"],
     "DYNREG_DISCOVERY": [None, 0, 1, "true", "False", []],
@@ -125,6 +129,8 @@ RIGHT: list[tuple[str, Any]] = [
     ("DYNREG_ACCESS", []),
     ("DYNREG_ACCESS", ["open"]),
     ("DYNREG_ACCESS", ("initial_access_token", "open")),
+    ("DYNREG_CERTIFICATE_HEADER", ""),
+    ("DYNREG_TRUSTED_PROXIES", ["10.0.0.0/8", "2001:db8::/32", "192.0.2.1"]),
     ("DYNREG_URL_PREFIX", ""),
     ("DYNREG_URL_PREFIX", "/a/b-c_d.e~f"),
     ("DYNREG_DISCOVERY", False),
@@ -362,8 +368,12 @@ def test_the_server_metadata_can_come_from_the_environment_member_by_member(envi
 @pytest.mark.parametrize(
     ("key", "text", "form"),
     [
-        ("DYNREG_ACCESS", "open", '["open", "initial_access_token", "software_statement"]'),
-        ("DYNREG_ACCESS", "open,initial_access_token", '["open", "initial_access_token", "software_statement"]'),
+        ("DYNREG_ACCESS", "open", '["open", "initial_access_token", "software_statement", "session", "mutual_tls"]'),
+        (
+            "DYNREG_ACCESS",
+            "open,initial_access_token",
+            '["open", "initial_access_token", "software_statement", "session", "mutual_tls"]',
+        ),
         ("DYNREG_MANAGEMENT", "read", '["read", "update", "delete"]'),
         ("DYNREG_DEFAULT_SCOPES", "mcp:read mcp:write", '["..."]'),
         ("DYNREG_CORS_ORIGINS", "https://app.example", '["https://app.example"]'),

@@ -15,6 +15,7 @@ from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
 from flask_dynreg import DynamicRegistration, GuardedFetcher, Terms
+from flask_dynreg.config import DOORS
 from flask_dynreg.metadata import key_sets, remote_keys
 from flask_dynreg.metadata.statement_issuers import SignedRequests, StatementIssuer
 from flask_dynreg.pacing import Budget, Budgets, Pauses
@@ -102,6 +103,25 @@ def test_the_policy_that_is_shown_works(make_app: MakeApp) -> None:
     answer = app.test_client().post("/oauth2/register", json=sent)
     assert answer.status_code == 201 and "logo_uri" not in answer.get_json()
     assert app.test_client().post("/oauth2/register", json=CLIENT).status_code == 400
+
+
+# ---- docs/doors.md
+
+
+def test_every_door_is_told_and_the_function_that_is_shown_works(make_app: MakeApp) -> None:
+    page = (ROOT / "docs" / "doors.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == sorted(DOORS)
+    shown, settings = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    db = SQLAlchemy()
+    names: dict[str, Any] = {"dynreg": DynamicRegistration(db), "app": Flask("host")}
+    exec(shown + settings, names)  # noqa: S102 - it is our own text
+    config = {name: value for name, value in names["app"].config.items() if name.startswith("DYNREG_")}
+    config["DYNREG_ACCESS"] = ["session", *config["DYNREG_ACCESS"]]
+    http = make_app(db, names["dynreg"], SECRET_KEY="for the tests", **config).test_client()
+    with http.session_transaction() as cookie:
+        cookie["user"] = "alice"
+    answer = http.post("/oauth2/register", json=CLIENT, headers={"Sec-Fetch-Site": "same-origin"})
+    assert answer.status_code == 201
 
 
 # ---- docs/tokens.md

@@ -1,10 +1,11 @@
 """The doors: a request's token or software statement in, who is asking out, or an OAuth error."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from flask_dynreg.access.rates import Rates, network
 from flask_dynreg.errors import (
+    ConfigurationError,
     ForbiddenError,
     InvalidStatementError,
     MissingTokenError,
@@ -20,6 +21,9 @@ from flask_dynreg.registry.switch import RegistrationSwitch
 from flask_dynreg.registry.tokens import InitialAccessTokens
 from flask_dynreg.server_metadata import REDIRECT_GRANTS
 
+SessionUser = Callable[[], str | None]
+"""Who is signed in, in the session of a host's: a name by which it knows the user, or None."""
+
 STATED = Principal("software_statement")
 """Somebody whose software statement is still to be looked at."""
 
@@ -32,9 +36,20 @@ class Doors:
     """The doors that `DYNREG_ACCESS` opens."""
 
     def __init__(
-        self, access: Collection[str], tokens: InitialAccessTokens, rates: Rates, switch: RegistrationSwitch
+        self,
+        access: Collection[str],
+        tokens: InitialAccessTokens,
+        rates: Rates,
+        switch: RegistrationSwitch,
+        session_user: SessionUser | None,
     ) -> None:
+        """Raises ConfigurationError if the door for who is signed in is open, and nobody says who is."""
         self._access = frozenset(access)
+        self._session_user = session_user
+        if "session" in access and session_user is None:
+            raise ConfigurationError(
+                "DYNREG_ACCESS has session: a function has to say who is signed in, by dynreg.session_user."
+            )
         self._switch = switch
         self._tokens = tokens
         self._rates = rates
@@ -50,8 +65,8 @@ class Doors:
         Raises ForbiddenError for a script of a web origin that the token is not for: a preflight had no token to tell by.
         """
         if token is None:
-            for anybody in (OPEN, STATED):
-                if anybody.source in self._access:
+            for anybody in (self._signed_in(facts), self._certified(facts), OPEN, STATED):
+                if anybody and anybody.source in self._access:
                     return anybody
             raise MissingTokenError("Registering a client needs an initial access token here.")
         principal = self._tokens.find(token) if "initial_access_token" in self._access else None
@@ -61,6 +76,16 @@ class Doors:
         if origins is not None and facts.origin is not None and facts.origin not in origins:
             raise ForbiddenError("The token is not for scripts of this origin.")
         return principal
+
+    def _signed_in(self, facts: RequestFacts) -> Principal | None:
+        """The session's cookie comes with any request that a page of anybody's makes: only one of this server's counts."""
+        if "session" not in self._access or self._session_user is None or not facts.is_same_origin:
+            return None
+        user = self._session_user()
+        return Principal("session", owner=user) if user else None
+
+    def _certified(self, facts: RequestFacts) -> Principal | None:
+        return Principal("mutual_tls", owner=facts.certificate) if facts.certificate else None
 
     def admit_statement(self, statement: VerifiedStatement | None, kept: str | None) -> None:
         """Whether a software statement lets in who sends it. It proves nothing about its sender: anybody can who has seen it.
@@ -86,7 +111,8 @@ class Doors:
         if principal.initial_access_token_id is not None:
             self._rates.count(principal.source, token=str(principal.initial_access_token_id))
         else:
-            self._rates.count(principal.source, address=network(facts.address), server="all")
+            stranger = "all" if principal.owner is None else None
+            self._rates.count(principal.source, address=network(facts.address), server=stranger)
 
     def count_client(self, principal: Principal, checked: CheckedMetadata) -> None:
         """Counts a registration, by what is known of the client only now. Raises TooManyRequestsError."""

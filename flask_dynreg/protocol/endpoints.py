@@ -178,7 +178,8 @@ class RegistrationServer(AuthorizationServer):
     def create_json_request(self, request: object) -> RegistrationRequest:  # type: ignore[override]
         registrar = self.registrar
         limit = registrar.settings.max_request_bytes
-        return RegistrationRequest(flask_request, limit, registrar.issuers.take_signed_requests)
+        takes_jwt, certificates = registrar.issuers.take_signed_requests, registrar.certificates
+        return RegistrationRequest(flask_request, limit, takes_jwt, registrar.issuer, certificates)
 
     def create_endpoint_response(self, name: str, request: object = None) -> Response:
         """The one place that turns an error into OAuth JSON, and the one that commits."""

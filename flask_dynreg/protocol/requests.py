@@ -4,11 +4,13 @@ import re
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
+from urllib.parse import urlsplit
 
 from authlib.oauth2.rfc6749 import InvalidRequestError, JsonPayload, JsonRequest, OAuth2Error
 from flask import Request
 from werkzeug.exceptions import ClientDisconnected
 
+from flask_dynreg.access.certificates import CertificateHeader
 from flask_dynreg.errors import MalformedTokenError, MissingTokenError, Problem, RefusedClientMetadataError
 from flask_dynreg.metadata import json_objects, jwts
 from flask_dynreg.metadata.check import CheckedMetadata
@@ -127,7 +129,11 @@ class RegistrationRequest(JsonRequest):
     client: ClientRecord
     checked: CheckedMetadata
 
-    def __init__(self, request: Request, limit: int, takes_jwt: Callable[[], bool]) -> None:
+    def __init__(
+        self, request: Request, limit: int, takes_jwt: Callable[[], bool], issuer: str, certificates: CertificateHeader
+    ) -> None:
+        self._origin = "{0.scheme}://{0.netloc}".format(urlsplit(issuer))
+        self._certificates = certificates
         self.method = "GET" if request.method == "HEAD" else request.method
         self.headers = request.headers  # type: ignore[assignment]  # it reads like a mapping, as in Authlib's own
         self.payload = RegistrationPayload(request, limit, takes_jwt)
@@ -149,9 +155,18 @@ class RegistrationRequest(JsonRequest):
         """From the path of the client configuration endpoint."""
         return str((self._request.view_args or {})["client_id"])
 
-    @property
+    @cached_property
     def facts(self) -> RequestFacts:
-        return RequestFacts(address=self._request.remote_addr, origin=self._request.headers.get("Origin"))
+        request, headers = self._request, self._request.headers
+        origin, fetched_from = headers.get("Origin"), headers.get("Sec-Fetch-Site")
+        # Behind werkzeug's ProxyFix the address is that of the client; the proxy is who has sent the request.
+        peer = request.environ.get("werkzeug.proxy_fix.orig", {}).get("REMOTE_ADDR") or request.remote_addr
+        return RequestFacts(
+            address=request.remote_addr,
+            origin=origin,
+            is_same_origin=fetched_from == "same-origin" or (fetched_from is None and origin == self._origin),
+            certificate=self._certificates.thumbprint(headers, peer),
+        )
 
     @property
     def bearer_token(self) -> str | None:

@@ -69,6 +69,10 @@ class RequestFacts:
     """The address of who sent it, as the app sees it."""
     origin: str | None = None
     """The web origin of the script that sent it."""
+    is_same_origin: bool = False
+    """Whether a browser says that it comes from a page of this server."""
+    certificate: str | None = None
+    """`sha256:` and the thumbprint of the client certificate that a trusted proxy has checked."""
 
 
 NO_FACTS = RequestFacts()
