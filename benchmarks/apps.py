@@ -82,7 +82,7 @@ def authlib() -> Flask:
 
 
 def dynreg() -> Flask:
-    """This extension with its default settings and open registration."""
+    """This extension with its default settings and open registration, as often as somebody likes."""
     from flask_dynreg import DynamicRegistration
 
     app, db = Flask(__name__), SQLAlchemy()
