@@ -1,5 +1,7 @@
 """`DYNREG_SERVER_METADATA`: what an authorization server may say of itself (RFC 8414), and what is made of it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -43,15 +45,28 @@ MEMBERS = [
 ]
 
 
+@contextmanager
+def serving(app: Flask) -> Iterator[DynamicRegistration]:
+    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
+    db = SQLAlchemy()
+    dynreg = DynamicRegistration(db)
+    dynreg.init_app(app)
+    db.init_app(app)
+    with app.app_context():
+        try:
+            db.create_all()
+            yield dynreg
+        finally:
+            db.engine.dispose()
+
+
 def published(metadata: Any, **config: Any) -> dict[str, Any]:
     """The document, from `{"issuer": ..., and the two endpoints}` with changes."""
     app = Flask(__name__)
     stated = {"issuer": ISSUER, **ENDPOINTS} | metadata
     app.config.update(DYNREG_SERVER_METADATA={name: value for name, value in stated.items() if value is not ...})
     app.config.update(config)
-    dynreg = DynamicRegistration(SQLAlchemy())
-    dynreg.init_app(app)
-    with app.app_context():
+    with serving(app) as dynreg:
         return dynreg.server_metadata()
 
 
@@ -289,9 +304,7 @@ def test_what_is_done_to_the_document_changes_neither_the_next_nor_that_of_anoth
     def spoiled() -> dict[str, Any]:
         app = Flask(__name__)
         app.config["DYNREG_SERVER_METADATA"] = {"issuer": ISSUER, **ENDPOINTS, "scopes_supported": ["one"]}
-        dynreg = DynamicRegistration(SQLAlchemy())
-        dynreg.init_app(app)
-        with app.app_context():
+        with serving(app) as dynreg:
             document = dynreg.server_metadata()
             for name in ("grant_types_supported", "code_challenge_methods_supported", "scopes_supported"):
                 document[name].append("spoiled")

@@ -82,6 +82,7 @@ def test_registering_without_a_statement_asks_about_none(start: StartServer, sql
     server = start(SQLALCHEMY_DATABASE_URI=sqlite_url)
     with server.app.app_context():
         engine = server.db.engine
+    server.http.options("/oauth2/register")  # whether an operator has closed registration is asked now and then
     with heard(engine) as words:
         registered(server.http, **CONFIDENTIAL)
     assert words == ["INSERT", "INSERT", "COMMIT"]
