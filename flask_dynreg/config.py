@@ -112,7 +112,9 @@ def scheme_patterns(value: Any) -> str | None:
 
 def list_of_objects(value: Any) -> str | None:
     right = isinstance(value, list | tuple) and all(isinstance(item, Mapping) for item in value)
-    return None if right else "must be a list of JSON objects, as docs/software-statements.md shows them"
+    return (
+        None if right else "must be a list of JSON objects, as docs/software-statements.md and docs/tokens.md show them"
+    )
 
 
 def policy_names(value: Any) -> str | None:
@@ -149,6 +151,11 @@ class Settings:
         "`mutual_tls` for who has a client certificate (docs/doors.md). `[]` closes registration: 404, and no "
         "`registration_endpoint` in discovery.",
         list_of(*DOORS),
+    )
+    token_issuers: tuple[Mapping[str, Any], ...] = key(
+        [],
+        "Who else may sign initial access tokens, as JSON objects (docs/tokens.md).",
+        list_of_objects,
     )
     certificate_header: str = key(
         "",

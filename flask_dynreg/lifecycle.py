@@ -112,6 +112,8 @@ class Lifecycle:
         token_id = principal.initial_access_token_id
         if token_id is not None and not self.tokens.use(token_id):
             raise UnknownTokenError()
+        if principal.signed_token and not self._used.use(principal.signed_token):
+            raise UnknownTokenError()
         if checked.statement:
             self._use(checked.statement)
         registration_access_token = new_token(REGISTRATION_ACCESS_TOKEN)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from authlib.oauth2 import OAuth2Error
 from flask import Flask
@@ -15,6 +15,7 @@ from flask_dynreg import signals
 from flask_dynreg.access.certificates import CertificateHeader
 from flask_dynreg.access.doors import STATED, Doors, SessionUser
 from flask_dynreg.access.rates import Rates
+from flask_dynreg.access.signed_tokens import SignedTokens
 from flask_dynreg.config import Settings
 from flask_dynreg.errors import ConfigurationError, Problem, TemporarilyUnavailableError, UnknownTokenError
 from flask_dynreg.lifecycle import ClientColumns, Lifecycle, Registered, Withdrawal
@@ -26,6 +27,7 @@ from flask_dynreg.metadata.redirect_uris import RedirectRules
 from flask_dynreg.metadata.remote_keys import RemoteKeySets, imported
 from flask_dynreg.metadata.schema import Vocabulary
 from flask_dynreg.metadata.server import ServerSupport
+from flask_dynreg.metadata.signers import Signer
 from flask_dynreg.metadata.software_statement import SoftwareStatements
 from flask_dynreg.metadata.statement_issuers import StatementIssuer
 from flask_dynreg.outbound import Fetched, Fetcher
@@ -52,17 +54,19 @@ from flask_dynreg.registry.tokens import InitialAccessTokens
 from flask_dynreg.registry.trust import OPERATOR, Trust, TrustFacts
 from flask_dynreg.registry.used_statements import UsedStatements
 
+Kind = TypeVar("Kind", bound=Signer)
 
-def configured_issuers(values: Iterable[Mapping[str, Any]]) -> list[StatementIssuer]:
-    """Raises ConfigurationError."""
-    issuers: list[StatementIssuer] = []
+
+def configured_issuers(kind: type[Kind], key: str, values: Iterable[Mapping[str, Any]]) -> list[Kind]:
+    """Those that a `DYNREG_` key names. Raises ConfigurationError."""
+    issuers: list[Kind] = []
     for number, value in enumerate(values):
         try:
-            issuers.append(StatementIssuer.from_json(value))
+            issuers.append(kind.from_json(value))
         except ValueError as fault:
-            raise ConfigurationError(f"DYNREG_STATEMENT_ISSUERS[{number}]: {fault}") from None
+            raise ConfigurationError(f"{key}[{number}]: {fault}") from None
     if len({issuer.issuer for issuer in issuers}) != len(issuers):
-        raise ConfigurationError("DYNREG_STATEMENT_ISSUERS must have an issuer once.")
+        raise ConfigurationError(f"{key} must have an issuer once.")
     return issuers
 
 
@@ -95,10 +99,9 @@ class Registrar(Lifecycle):
         self.certificates = CertificateHeader(settings.certificate_header, settings.trusted_proxies)
         rates = Rates(settings.limits, settings.limits_storage, self.issuer, settings.limits_on_failure)
         self.switch = RegistrationSwitch(self.sessions, models, self.credentials, self.issuer)
-        self.doors = Doors(settings.access, self.tokens, rates, self.switch, session_user)
         self._reserved_names = ReservedNames(settings.reserved_names)
         self._trust = Trust(self._clients, self._reserved_names, self.credentials)
-        trusted = configured_issuers(settings.statement_issuers)
+        trusted = configured_issuers(StatementIssuer, "DYNREG_STATEMENT_ISSUERS", settings.statement_issuers)
         self.issuers = StatementIssuers(self.sessions, models, self.credentials, self.issuer, trusted)
         self._used = UsedStatements(self.sessions, models, self.credentials, self.issuer)
         self._withdrawal_hooks = withdrawal_hooks
@@ -120,6 +123,11 @@ class Registrar(Lifecycle):
         names, made = read_policies(settings.policies)
         known = Policies(all_policies(PROFILES, policies, made), names)
         self._examination = Examination(check, known, support, self._reserved_names)
+        signers = configured_issuers(Signer, "DYNREG_TOKEN_ISSUERS", settings.token_issuers)
+        signed_tokens = SignedTokens(
+            signers, self._remote_keys.get, self._examination.check_terms, self.issuer, self.credentials.now
+        )
+        self.doors = Doors(settings.access, self.tokens, signed_tokens, rates, self.switch, session_user)
 
     def check(
         self,

@@ -23,6 +23,7 @@ FERNET_KEY = urlsafe_b64encode(bytes(range(32))).decode()  # the same in every w
 
 DEFAULTS: dict[str, Any] = {
     "DYNREG_ACCESS": ("initial_access_token",),
+    "DYNREG_TOKEN_ISSUERS": (),
     "DYNREG_CERTIFICATE_HEADER": "",
     "DYNREG_TRUSTED_PROXIES": (),
     "DYNREG_URL_PREFIX": "/oauth2",
@@ -47,6 +48,7 @@ KEYS = [*DEFAULTS, "DYNREG_SERVER_METADATA", "DYNREG_PRIVATE_SCHEMES"]
 
 WRONG: dict[str, list[Any]] = {
     "DYNREG_ACCESS": ["open", None, True, 1, {"open"}, {"open": True}, ["opened"], ["open", "open"], [1], [["open"]]],
+    "DYNREG_TOKEN_ISSUERS": [None, "x", {}, ["x"], [None], {"issuer": "x"}],
     "DYNREG_CERTIFICATE_HEADER": [None, 1, "a b", "a:", "\u00e9", ["Client-Cert"]],
     "DYNREG_TRUSTED_PROXIES": [None, "10.0.0.0/8", ["10.0.0.1/8"], ["proxy.example"], [1], {"10.0.0.0/8": True}],
     "DYNREG_SERVER_METADATA": [None, ISSUER, [], 1, [("issuer", ISSUER)]],
@@ -129,6 +131,7 @@ RIGHT: list[tuple[str, Any]] = [
     ("DYNREG_ACCESS", []),
     ("DYNREG_ACCESS", ["open"]),
     ("DYNREG_ACCESS", ("initial_access_token", "open")),
+    ("DYNREG_TOKEN_ISSUERS", [trusted("https://partners.example")]),
     ("DYNREG_CERTIFICATE_HEADER", ""),
     ("DYNREG_TRUSTED_PROXIES", ["10.0.0.0/8", "2001:db8::/32", "192.0.2.1"]),
     ("DYNREG_URL_PREFIX", ""),

@@ -17,13 +17,16 @@ from flask_sqlalchemy import SQLAlchemy
 from flask_dynreg import DynamicRegistration, GuardedFetcher, Terms
 from flask_dynreg.config import DOORS
 from flask_dynreg.metadata import key_sets, remote_keys
+from flask_dynreg.metadata.signers import Signer
 from flask_dynreg.metadata.statement_issuers import SignedRequests, StatementIssuer
 from flask_dynreg.pacing import Budget, Budgets, Pauses
 from flask_dynreg.policies.profiles import PROFILES
 from flask_dynreg.policies.shipped import PLAIN, WITH_SETTINGS
 from tests import servers
+from tests.conformance.exchange import bearer
 from tests.conftest import CLIENT, MakeApp
 from tests.servers import ROOT
+from tests.statements import ec_key, public, signed
 
 STATEMENTS = (ROOT / "docs" / "software-statements.md").read_text(encoding="utf-8")
 BLOCKS = [json.loads(block) for block in re.findall(r"^```json\n(.*?)^```$", STATEMENTS, re.MULTILINE | re.DOTALL)]
@@ -127,12 +130,25 @@ def test_every_door_is_told_and_the_function_that_is_shown_works(make_app: MakeA
 # ---- docs/tokens.md
 
 
+TOKENS = (ROOT / "docs" / "tokens.md").read_text(encoding="utf-8")
+SHOWN = [json.loads(block) for block in re.findall(r"^```json\n(.*?)^```$", TOKENS, re.MULTILINE | re.DOTALL)]
+
+
 def test_the_terms_that_are_shown_are_such_and_every_member_is_told() -> None:
-    page = (ROOT / "docs" / "tokens.md").read_text(encoding="utf-8")
-    (shown,) = re.findall(r"^```json\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     members = [field.name for field in fields(Terms)]
-    assert Terms.from_object(json.loads(shown)) != Terms() and list(json.loads(shown)) == members
-    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == members
+    assert Terms.from_object(SHOWN[0]) != Terms() and list(SHOWN[0]) == members
+    assert re.findall(r"^\| `(\w+)` \|", TOKENS, re.MULTILINE) == members
+
+
+def test_the_token_that_is_shown_is_good(make_app: MakeApp) -> None:
+    _, (signer,), claims = SHOWN
+    assert {*signer, "jwks"} == {field.name for field in fields(Signer)}
+    keys = {"jwks": public(ec_key()), "jwks_uri": None, "max_age": None}
+    access = {"DYNREG_ACCESS": ["initial_access_token"], "DYNREG_TOKEN_ISSUERS": [{**signer, **keys}]}
+    token = signed(claims, ec_key(), alg="ES256", typ="initial-access-token+jwt")
+    sent = CLIENT | {"scope": "mcp:read mcp:write"}
+    answer = make_app(**access).test_client().post("/oauth2/register", json=sent, headers=bearer(token))
+    assert (answer.status_code, answer.get_json()["scope"]) == (201, "mcp:read")
 
 
 # ---- docs/outbound.md

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from flask_dynreg.access.rates import Rates, network
+from flask_dynreg.access.signed_tokens import SignedTokens
 from flask_dynreg.errors import (
     ConfigurationError,
     ForbiddenError,
@@ -39,6 +40,7 @@ class Doors:
         self,
         access: Collection[str],
         tokens: InitialAccessTokens,
+        signed_tokens: SignedTokens,
         rates: Rates,
         switch: RegistrationSwitch,
         session_user: SessionUser | None,
@@ -52,6 +54,7 @@ class Doors:
             )
         self._switch = switch
         self._tokens = tokens
+        self._signed_tokens = signed_tokens
         self._rates = rates
 
     @property
@@ -62,20 +65,24 @@ class Doors:
     def admit(self, token: str | None, facts: RequestFacts) -> Principal:
         """Raises MissingTokenError or UnknownTokenError: a token that is presented and not good is never taken for none.
 
-        Raises ForbiddenError for a script of a web origin that the token is not for: a preflight had no token to tell by.
+        Raises ForbiddenError for a script of a web origin that the token is not for: a preflight had no token to tell by; and
+        TemporarilyUnavailableError where the keys of who signed the token cannot be fetched.
         """
         if token is None:
             for anybody in (self._signed_in(facts), self._certified(facts), OPEN, STATED):
                 if anybody and anybody.source in self._access:
                     return anybody
             raise MissingTokenError("Registering a client needs an initial access token here.")
-        principal = self._tokens.find(token) if "initial_access_token" in self._access else None
+        principal = self._token_holder(token) if "initial_access_token" in self._access else None
         if principal is None:
             raise UnknownTokenError()
         origins = principal.terms.origins
         if origins is not None and facts.origin is not None and facts.origin not in origins:
             raise ForbiddenError("The token is not for scripts of this origin.")
         return principal
+
+    def _token_holder(self, token: str) -> Principal | None:
+        return self._signed_tokens.find(token) if "." in token else self._tokens.find(token)
 
     def _signed_in(self, facts: RequestFacts) -> Principal | None:
         """The session's cookie comes with any request that a page of anybody's makes: only one of this server's counts."""
@@ -110,6 +117,8 @@ class Doors:
         """Counts a registration, by the token or by where it comes from. Raises TooManyRequestsError."""
         if principal.initial_access_token_id is not None:
             self._rates.count(principal.source, token=str(principal.initial_access_token_id))
+        elif principal.signed_token is not None:  # good once: all of one signer count together
+            self._rates.count(principal.source, token=" ".join(principal.signed_token.signer))
         else:
             stranger = "all" if principal.owner is None else None
             self._rates.count(principal.source, address=network(facts.address), server=stranger)

@@ -18,6 +18,7 @@ from flask_dynreg.metadata import jwts, key_sets
 from flask_dynreg.metadata.jwts import JWT, InvalidJWTError
 from flask_dynreg.metadata.remote_keys import imported
 from flask_dynreg.metadata.schema import SERVER_MADE
+from flask_dynreg.metadata.signers import Signer
 from flask_dynreg.metadata.statement_issuers import StatementIssuer
 from flask_dynreg.metadata.uris import secure_fault
 from flask_dynreg.outbound import FetchError
@@ -49,13 +50,22 @@ class TrustedIssuers(Protocol):
 class OneTime:
     """A `jti` that is good once, until `expires_at` (seconds since the epoch): used up in the transaction of the registration.
 
-    `member` is where it came, or empty if the request itself was signed.
+    `member` is where it came: empty if the request itself was signed, `Authorization` for an initial access token.
     """
 
     signer: tuple[str, ...]
     jti: str
     expires_at: int
     member: str
+
+    @classmethod
+    def of(cls, jwt: JWT, signer: Signer, max_age: int | None, member: str) -> "OneTime":
+        """The `jti` of a JWT that was checked."""
+        ends = [jwt.claims["exp"]] if "exp" in jwt.claims else []
+        if max_age is not None:
+            ends.append(jwt.claims["iat"] + max_age)
+        named = (signer.issuer, member, jwt.claims["iss"])
+        return cls(named, jwt.claims["jti"], int(min(*ends, _LAST)) + signer.leeway, member)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +206,7 @@ class SoftwareStatements:
             statement.check_signature(self._keys_of(issuer, statement.kid))
         except InvalidJWTError as fault:
             _invalid(fault)
-        return [_one_time(statement, issuer, issuer.max_age, MEMBER)] if issuer.one_time else []
+        return [OneTime.of(statement, issuer, issuer.max_age, MEMBER)] if issuer.one_time else []
 
     def _keys_of(self, issuer: StatementIssuer, kid: str | None) -> Iterable[Key]:
         if issuer.key_set is not None:
@@ -234,7 +244,7 @@ class SoftwareStatements:
             signed.check_signature(self._keys_in(statement.claims.get(rules.keys), rules.keys, signed.kid))
         except InvalidJWTError as fault:
             _refuse_request(str(fault))
-        return [_one_time(signed, issuer, rules.max_age, "")]
+        return [OneTime.of(signed, issuer, rules.max_age, "")]
 
     def _keys_in(self, claim: Any, name: str, kid: str | None) -> Iterable[Key]:
         """Raises InvalidJWTError."""
@@ -263,14 +273,6 @@ def _invalid(fault: InvalidJWTError) -> NoReturn:
 def _refuse_request(description: str) -> NoReturn:
     problem = Problem("", f"The request {description}", "RFC 7591 section 3.1, RFC 7515")
     raise RefusedClientMetadataError([problem]) from None
-
-
-def _one_time(jwt: JWT, issuer: StatementIssuer, max_age: int | None, member: str) -> OneTime:
-    ends = [jwt.claims["exp"]] if "exp" in jwt.claims else []
-    if max_age is not None:
-        ends.append(jwt.claims["iat"] + max_age)
-    signer = (issuer.issuer, member, jwt.claims["iss"])
-    return OneTime(signer, jwt.claims["jti"], int(min(*ends, _LAST)) + issuer.leeway, member)
 
 
 def _metadata(claims: Mapping[str, Any], issuer: StatementIssuer) -> dict[str, Any]:

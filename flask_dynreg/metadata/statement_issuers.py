@@ -1,60 +1,20 @@
 """Who may sign software statements, and what their statements may say: data, in Python or as JSON."""
 
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
-from functools import cached_property
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from typing import Any
 
-from joserfc.jwk import KeySet
+from flask_dynreg.metadata.signers import (
+    Signer,
+    algorithms_fault,
+    member,
+    names_fault,
+    or_null,
+    read_members,
+    seconds_fault,
+)
 
-from flask_dynreg.metadata import key_sets
-from flask_dynreg.metadata.algorithms import SIGNATURES
-from flask_dynreg.metadata.remote_keys import imported
-from flask_dynreg.metadata.uris import secure_fault
-
-Check = Callable[[Any], str | None]
-"""Says what would be right, or None if the value is."""
-
-ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA", "Ed25519")
-"""RFC 7591 section 2.3 names RS256. A MAC is allowed there too, but then the server could have signed it itself: not here."""
-DEFAULT_LEEWAY = 30
 DEFAULT_REQUEST_AGE = 300
-LONGEST = 255
-"""What is compared in the database has to fit into its column."""
-
-_NAME = re.compile(r"[ -~]{1,255}")
-
-
-def _issuer(value: Any) -> str | None:
-    right = isinstance(value, str) and _NAME.fullmatch(value) and value == value.strip()
-    return None if right else f"must be the iss of its statements: 1 to {LONGEST} printable ASCII characters."
-
-
-def _jwks(value: Any) -> str | None:
-    fault = next(iter(key_sets.faults(value)), None) if value is not None else None
-    if not fault:
-        return None
-    number, description = fault
-    return description if number is None else f"keys[{number}] {description}"
-
-
-def _jwks_uri(value: Any) -> str | None:
-    if value is None:
-        return None
-    return secure_fault(value, fetched=True) if isinstance(value, str) else "must be a string."
-
-
-def _algorithms(value: Any) -> str | None:
-    right = _names(value) is None and value and set(value) <= set(SIGNATURES)
-    return None if right else f"must be a list of some of {', '.join(SIGNATURES)}."
-
-
-def _names(value: Any) -> str | None:
-    right = isinstance(value, list | tuple) and all(
-        isinstance(name, str) and 0 < len(name) <= LONGEST for name in value
-    )
-    return None if right else f"must be a list of strings of 1 to {LONGEST} characters."
 
 
 def _name(value: Any) -> str | None:
@@ -72,32 +32,6 @@ def _boolean(value: Any) -> str | None:
     return None if isinstance(value, bool) else "must be true or false."
 
 
-def _seconds(value: Any) -> str | None:
-    right = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    return None if right else "must be a whole number of seconds."
-
-
-def _or_null(check: Check) -> Check:
-    return lambda value: None if value is None else check(value)
-
-
-def _member(check: Check, **default: Any) -> Any:
-    return field(metadata={"check": check}, **default)
-
-
-def _read(cls: type[Any], value: Any) -> dict[str, Any]:
-    """The values of a dataclass from a JSON object. Raises ValueError, naming the member."""
-    if not isinstance(value, Mapping):
-        raise ValueError("must be a JSON object.")
-    members = {member.name: member for member in fields(cls)}
-    if unknown := sorted(str(name) for name in value if name not in members):
-        raise ValueError(f"{unknown[0]} is none of its members: {', '.join(members)}.")
-    for name, member in members.items():
-        if name in value and (fault := member.metadata["check"](value[name])):
-            raise ValueError(f"{name} {fault}")
-    return {name: tuple(item) if isinstance(item, list) else item for name, item in value.items()}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedRequests:
     """How clients of an issuer sign their registration requests (bodies of `application/jwt`).
@@ -107,17 +41,17 @@ class SignedRequests:
     once are required. `max_age` is in seconds since `iat`. `required` refuses requests that are plain JSON.
     """
 
-    required: bool = _member(_boolean, default=True)
-    issuer: str = _member(_name, default="software_id")
-    keys: str = _member(_name, default="jwks_uri")
-    algorithms: tuple[str, ...] = _member(_algorithms, default=("PS256", "ES256"))
-    audience: tuple[str, ...] = _member(_names, default=())
-    max_age: int = _member(_seconds, default=DEFAULT_REQUEST_AGE)
+    required: bool = member(_boolean, default=True)
+    issuer: str = member(_name, default="software_id")
+    keys: str = member(_name, default="jwks_uri")
+    algorithms: tuple[str, ...] = member(algorithms_fault, default=("PS256", "ES256"))
+    audience: tuple[str, ...] = member(names_fault, default=())
+    max_age: int = member(seconds_fault, default=DEFAULT_REQUEST_AGE)
 
     @classmethod
     def from_json(cls, value: Any) -> "SignedRequests":
         """Raises ValueError, naming the member."""
-        return cls(**_read(cls, value))
+        return cls(**read_members(cls, value))
 
 
 def _signed_requests(value: Any) -> str | None:
@@ -129,7 +63,7 @@ def _signed_requests(value: Any) -> str | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StatementIssuer:
+class StatementIssuer(Signer):
     """Who signs software statements (RFC 7591 section 2.3) that this server takes, and what a statement decides.
 
     * `issuer`: the `iss` of its statements. Its keys are in `jwks` (a JWK Set) or at `jwks_uri`; it signs by one of `algorithms`.
@@ -145,28 +79,20 @@ class StatementIssuer:
     * `signed_requests`: how clients sign requests; without it, they cannot.
     """
 
-    issuer: str = _member(_issuer)
-    jwks: Mapping[str, Any] | None = _member(_jwks, default=None)
-    jwks_uri: str | None = _member(_jwks_uri, default=None)
-    algorithms: tuple[str, ...] = _member(_algorithms, default=ALGORITHMS)
-    audience: tuple[str, ...] = _member(_names, default=())
-    require_audience: bool = _member(_boolean, default=False)
-    max_age: int | None = _member(_or_null(_seconds), default=None)
-    leeway: int = _member(_seconds, default=DEFAULT_LEEWAY)
-    type: str | None = _member(_or_null(_name), default=None)
-    one_time: bool = _member(_boolean, default=False)
-    claims: tuple[str, ...] | None = _member(_or_null(_names), default=None)
-    map: Mapping[str, str] = _member(_mapping, default_factory=dict)
-    defaults: tuple[str, ...] = _member(_names, default=())
-    limits: tuple[str, ...] = _member(_names, default=())
-    scopes: tuple[str, ...] | None = _member(_or_null(_names), default=None)
-    software_ids: tuple[str, ...] | None = _member(_or_null(_names), default=None)
-    refused_software_ids: tuple[str, ...] = _member(_names, default=())
-    signed_requests: SignedRequests | None = _member(_or_null(_signed_requests), default=None)  # noqa: RUF009
+    require_audience: bool = member(_boolean, default=False)
+    type: str | None = member(or_null(_name), default=None)
+    one_time: bool = member(_boolean, default=False)
+    claims: tuple[str, ...] | None = member(or_null(names_fault), default=None)
+    map: Mapping[str, str] = member(_mapping, default_factory=dict)
+    defaults: tuple[str, ...] = member(names_fault, default=())
+    limits: tuple[str, ...] = member(names_fault, default=())
+    scopes: tuple[str, ...] | None = member(or_null(names_fault), default=None)
+    software_ids: tuple[str, ...] | None = member(or_null(names_fault), default=None)
+    refused_software_ids: tuple[str, ...] = member(names_fault, default=())
+    signed_requests: SignedRequests | None = member(or_null(_signed_requests), default=None)  # noqa: RUF009
 
     def __post_init__(self) -> None:
-        if (self.jwks is None) == (self.jwks_uri is None):
-            raise ValueError("either jwks or jwks_uri must be there.")
+        super().__post_init__()
         loose = [*self.defaults, *self.limits]
         if len(set(loose)) != len(loose):
             raise ValueError("defaults and limits must have a name once.")
@@ -176,9 +102,7 @@ class StatementIssuer:
     @classmethod
     def from_json(cls, value: Any) -> "StatementIssuer":
         """Raises ValueError, naming the member and what would be right."""
-        values = _read(cls, value)
-        if "issuer" not in values:
-            raise ValueError("issuer must be there.")
+        values = read_members(cls, value)
         if values.get("signed_requests") is not None:
             values["signed_requests"] = SignedRequests.from_json(values["signed_requests"])
         return cls(**values)
@@ -186,11 +110,6 @@ class StatementIssuer:
     def to_json(self) -> dict[str, Any]:
         """What `from_json` takes; what is as usual is left out."""
         return _written(self)
-
-    @cached_property
-    def key_set(self) -> KeySet | None:
-        """The keys, where they are not to be fetched."""
-        return imported(key_sets.sound_keys(self.jwks)) if self.jwks else None
 
     def approves(self, software_id: str | None) -> bool:
         approved = self.software_ids is None or software_id in self.software_ids
@@ -209,11 +128,11 @@ class StatementIssuer:
 
 def _written(value: Any) -> dict[str, Any]:
     written: dict[str, Any] = {}
-    for member in fields(value):
-        item = getattr(value, member.name)
-        usual = member.default_factory() if member.default_factory is not MISSING else member.default
+    for each in fields(value):
+        item = getattr(value, each.name)
+        usual = each.default_factory() if each.default_factory is not MISSING else each.default
         if item != usual:
-            written[member.name] = (
+            written[each.name] = (
                 _written(item) if is_dataclass(item) else list(item) if isinstance(item, tuple) else item
             )
     return written

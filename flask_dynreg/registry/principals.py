@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from flask_dynreg.metadata.software_statement import OneTime
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
@@ -81,12 +83,14 @@ NO_FACTS = RequestFacts()
 @dataclass(frozen=True, slots=True)
 class Principal:
     """Who registers a client: `source` is the door; `initial_access_token_id` the token that opened it; `owner` whom the host
-    says the client belongs to; `terms` what is set for the client."""
+    says the client belongs to; `terms` what is set for the client; `signed_token` what is good once of a token that somebody
+    else has signed."""
 
     source: str
     initial_access_token_id: int | None = None
     owner: str | None = None
     terms: Terms = NO_TERMS
+    signed_token: OneTime | None = None
 
 
 OPEN = Principal("open")
