@@ -205,7 +205,8 @@ class DynamicRegistration:
         """Lets a client that waits be used, or puts in force what it has asked to be; `reason` of at most 255 characters is kept.
 
         Takes part in the transaction of the session: the caller commits. Raises LookupError if there is no such client,
-        ValueError if nothing of it waits, and RaceLostError if somebody else changes it at this moment.
+        ValueError if nothing of it waits, RaceLostError if somebody else changes it at this moment, and an OAuth2Error for a
+        change that today's rules and policies refuse.
         """
         self.registrar.approve(client_id, reason)
 

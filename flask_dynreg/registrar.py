@@ -28,7 +28,7 @@ from flask_dynreg.metadata.remote_keys import RemoteKeySets, imported
 from flask_dynreg.metadata.schema import Vocabulary
 from flask_dynreg.metadata.server import ServerSupport
 from flask_dynreg.metadata.signers import Signer
-from flask_dynreg.metadata.software_statement import SoftwareStatements
+from flask_dynreg.metadata.software_statement import MEMBER, SoftwareStatements
 from flask_dynreg.metadata.statement_issuers import StatementIssuer
 from flask_dynreg.outbound import Fetched, Fetcher
 from flask_dynreg.policies.examination import Examination, Explanation, principal_of
@@ -218,6 +218,19 @@ class Registrar(Lifecycle):
         checked = replace(self.check(metadata, principal=principal), approval=None)
         information = self.new_client_information(checked) | ({"client_id": client_id} if client_id else {})
         return self.register(information, checked, principal)
+
+    def approve(self, client_id: str, reason: str) -> None:
+        """As `Lifecycle.approve`; what a client has asked to be has to be right by today's rules and policies as well.
+
+        Raises what `check` raises.
+        """
+        client = self._for_operator(client_id)
+        if client.status == "active" and client.requested_metadata:
+            requested = json.loads(client.requested_metadata)["metadata"]
+            # Its statement was checked when it came, and may be over by now.
+            statement = self._statements.of(requested, None, requested.get(MEMBER))
+            self._examination(requested, statement, client, principal_of(client), NO_FACTS)
+        super().approve(client_id, reason)
 
     def waiting(self) -> Iterator[dict[str, Any]]:
         """What waits for approval, the longest first: a client's id, owner and metadata, and why it waits; `requested` is what a

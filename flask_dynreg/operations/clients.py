@@ -55,8 +55,7 @@ def create(file: TextIO, owner: str | None, client_id: str | None) -> None:
         try:
             told = server.told(registrar.create(metadata, owner, client_id))
         except RefusedMetadataError as error:
-            problems = "".join(f"\n  {problem.pointer or '/'} {problem.description}" for problem in error.problems)
-            raise click.ClickException(f"The client is refused: {error.error}{problems}") from error
+            raise click.ClickException(f"The client is refused: {_told(error)}") from error
         except OAuth2Error as error:
             raise click.ClickException(f"The client is refused: {error.error}") from error
         except ValueError as fault:
@@ -73,6 +72,12 @@ def waiting() -> None:
             click.echo(json.dumps(client, ensure_ascii=False))
 
 
+def _told(error: RefusedMetadataError) -> str:
+    return f"{error.error}" + "".join(
+        f"\n  {problem.pointer or '/'} {problem.description}" for problem in error.problems
+    )
+
+
 def _decision(name: str, done: str, text: str, decide: Callable[[Registrar], Callable[[str, str], None]]) -> None:
     @clients.command(name, help=text)
     @click.argument("client_id")
@@ -86,6 +91,10 @@ def _decision(name: str, done: str, text: str, decide: Callable[[Registrar], Cal
                 decide(registrar)(client_id, reason)
             except (LookupError, ValueError) as fault:
                 raise click.ClickException(str(fault)) from fault
+            except RefusedMetadataError as error:
+                raise click.ClickException(f"Today's rules refuse it: {_told(error)}") from error
+            except OAuth2Error as error:
+                raise click.ClickException(f"Today's rules refuse it: {error.error}") from error
         click.echo(f"The client is {done}.")
 
 

@@ -14,6 +14,7 @@ from flask_dynreg import (
     client_suspended,
     client_update_requested,
 )
+from flask_dynreg.errors import RefusedMetadataError
 from flask_dynreg.lifecycle import Registered, Withdrawal
 from flask_dynreg.registry.models import RegisteredClientMixin
 from tests.conftest import CLIENT
@@ -135,6 +136,22 @@ def test_a_secret_that_a_change_needs_comes_to_the_client_alone(approving: Host)
     assert client.token_endpoint_auth_method == "client_secret_basic" and client.client_secret is None
     secret = updated(approving, registered, **wish)["client_secret"]
     assert instance(approving, registered).check_client_secret(secret)
+
+
+def test_a_change_that_todays_policies_refuse_is_not_approved(any_database_url: str, start_host: StartHost) -> None:
+    host = start_host(any_database_url, DYNREG_POLICIES=["approval"])
+    registered = approved(host)
+    updated(host, registered, client_name="Claude")
+    names = {"policy": "forbidden_names", "names": ["Claude"]}
+    today = start_host(any_database_url, DYNREG_POLICIES=["approval", names])
+    with pytest.raises(RefusedMetadataError) as caught:
+        today.dynreg.approve_client(client_id(registered), "fine")
+    assert [problem.pointer for problem in caught.value.problems] == ["/client_name"]
+    today.session.rollback()
+    assert instance(today, registered).client_name == "Mine"
+    today.dynreg.refuse_client(client_id(registered), "no")
+    today.session.commit()
+    assert waiting(today) == []
 
 
 def test_an_operator_suspends_and_resumes(host: Host) -> None:
