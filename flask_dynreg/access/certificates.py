@@ -35,6 +35,8 @@ class CertificateHeader:
             address = ipaddress.ip_address(peer or "")
         except ValueError:
             return False
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+            address = address.ipv4_mapped
         return any(address in network for network in self._proxies)
 
 

@@ -29,6 +29,12 @@ STATED = Principal("software_statement")
 """Somebody whose software statement is still to be looked at."""
 
 _SECTION = "RFC 7591 section 2.3"
+_KEYS = {
+    "initial_access_token": "an initial access token",
+    "software_statement": "a software statement",
+    "session": "a signed-in user on a page of this server",
+    "mutual_tls": "a client certificate",
+}
 _UNASKED_GRANTS = REDIRECT_GRANTS | {"refresh_token"}
 """What leads to a token only by way of a redirect URI: of no use to somebody else who has seen the statement."""
 
@@ -52,6 +58,8 @@ class Doors:
             raise ConfigurationError(
                 "DYNREG_ACCESS has session: a function has to say who is signed in, by dynreg.session_user."
             )
+        needed = " or ".join(text for door, text in _KEYS.items() if door in self._access)
+        self._needed = f"Registering a client needs {needed} here."
         self._switch = switch
         self._tokens = tokens
         self._signed_tokens = signed_tokens
@@ -72,7 +80,7 @@ class Doors:
             for anybody in (self._signed_in(facts), self._certified(facts), OPEN, STATED):
                 if anybody and anybody.source in self._access:
                     return anybody
-            raise MissingTokenError("Registering a client needs an initial access token here.")
+            raise MissingTokenError(self._needed)
         principal = self._token_holder(token) if "initial_access_token" in self._access else None
         if principal is None:
             raise UnknownTokenError()
@@ -98,14 +106,12 @@ class Doors:
         """Whether a software statement lets in who sends it. It proves nothing about its sender: anybody can who has seen it.
 
         So it fixes the redirect URIs, or names the key that signed the request. `kept` is the one that the client came with,
-        if it is an update. Raises InvalidStatementError or UnapprovedStatementError, and MissingTokenError where a token
-        would do as well.
+        if it is an update. Raises InvalidStatementError or UnapprovedStatementError, and MissingTokenError where something
+        else would do as well.
         """
         if statement is None:
-            if "initial_access_token" in self._access:
-                raise MissingTokenError(
-                    "Registering a client needs an initial access token or a software statement here."
-                )
+            if self._access != {STATED.source}:
+                raise MissingTokenError(self._needed)
             raise InvalidStatementError(
                 [Problem(f"/{MEMBER}", "must be there, of an issuer that is trusted here.", _SECTION)]
             )

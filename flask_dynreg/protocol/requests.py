@@ -24,6 +24,7 @@ _DRAINED = 2**20
 _MEDIA_TYPE = re.compile(r"application/(json|jwt)[ \t]*(?:;.*)?", re.IGNORECASE | re.ASCII)
 _BEARER = re.compile(r"bearer[ ]+([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE | re.ASCII)
 _TOKEN_IN_URL = re.compile(rb"(?:^|&)access_token(?:=|&|$)")
+_PORTS = {"https": ":443", "http": ":80"}
 _SECTION = "RFC 7591 section 3.1, RFC 8259"
 _SIGNED = "RFC 7591 section 3.1, RFC 7515"
 
@@ -98,6 +99,12 @@ def signed_object(body: bytes) -> JWT:
         raise RefusedClientMetadataError([Problem("", f"The request body {fault}", _SIGNED)]) from None
 
 
+def _origin(url: str) -> str:
+    """As browsers write it: in small letters, without the usual port."""
+    parts = urlsplit(url.lower())
+    return f"{parts.scheme}://{parts.netloc.removesuffix(_PORTS[parts.scheme])}"
+
+
 class RegistrationPayload(JsonPayload):
     """The parsed body, read when it is first asked for. `takes_jwt` tells whether it may be a signed JWT."""
 
@@ -132,7 +139,7 @@ class RegistrationRequest(JsonRequest):
     def __init__(
         self, request: Request, limit: int, takes_jwt: Callable[[], bool], issuer: str, certificates: CertificateHeader
     ) -> None:
-        self._origin = "{0.scheme}://{0.netloc}".format(urlsplit(issuer))
+        self._issuer = issuer
         self._certificates = certificates
         self.method = "GET" if request.method == "HEAD" else request.method
         self.headers = request.headers  # type: ignore[assignment]  # it reads like a mapping, as in Authlib's own
@@ -164,7 +171,7 @@ class RegistrationRequest(JsonRequest):
         return RequestFacts(
             address=request.remote_addr,
             origin=origin,
-            is_same_origin=fetched_from == "same-origin" or (fetched_from is None and origin == self._origin),
+            is_same_origin=fetched_from == "same-origin" or (fetched_from is None and origin == _origin(self._issuer)),
             certificate=self._certificates.thumbprint(headers, peer),
         )
 

@@ -19,7 +19,7 @@ from werkzeug.test import TestResponse
 
 from flask_dynreg import ConfigurationError, DynamicRegistration
 from tests.conformance.exchange import bearer, issue_token, unauthorized
-from tests.conftest import CLIENT, ISSUER, MakeApp
+from tests.conftest import CLIENT, ISSUER, SERVER_METADATA, MakeApp
 
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 PROXY, STRANGER = "10.0.0.7", "192.0.2.1"
@@ -78,6 +78,29 @@ def test_a_page_of_another_server_registers_nothing(make_app: MakeApp, headers: 
     server = Server(make_app, "session")
     server.sign_in("alice")
     unauthorized(server.post(**headers))
+
+
+@pytest.mark.parametrize("issuer", ["https://as.example:443", "https://AS.example/tenant"])
+def test_the_issuers_origin_is_as_browsers_write_it(make_app: MakeApp, issuer: str) -> None:
+    server = Server(make_app, "session", DYNREG_SERVER_METADATA=SERVER_METADATA | {"issuer": issuer})
+    server.sign_in("alice")
+    assert server.facts(server.post(Origin="https://as.example")) == ("session", "alice")
+    unauthorized(server.post(Origin="https://as.example:8443"))
+
+
+@pytest.mark.parametrize(
+    ("access", "needed"),
+    [
+        (["session"], "a signed-in user on a page of this server"),
+        (["mutual_tls"], "a client certificate"),
+        (["software_statement", "session"], "a software statement or a signed-in user on a page of this server"),
+        (["mutual_tls", "initial_access_token"], "an initial access token or a client certificate"),
+    ],
+)
+def test_who_is_not_let_in_is_told_what_would_open_a_door(make_app: MakeApp, access: list[str], needed: str) -> None:
+    answer = Server(make_app, *access, **MUTUAL).post()
+    unauthorized(answer)
+    assert answer.get_json()["error_description"] == f"Registering a client needs {needed} here."
 
 
 def test_who_is_not_signed_in_registers_nothing(make_app: MakeApp) -> None:
@@ -144,7 +167,7 @@ def mutual(make_app: MakeApp) -> Server:
 
 
 @pytest.mark.parametrize("value", [RFC9440, PEM])
-@pytest.mark.parametrize("proxy", [PROXY, "2001:db8::1"])
+@pytest.mark.parametrize("proxy", [PROXY, "2001:db8::1", f"::ffff:{PROXY}"])
 def test_who_has_a_certificate_registers(mutual: Server, value: str, proxy: str) -> None:
     assert mutual.facts(mutual.post(proxy, Client_Cert=value)) == ("mutual_tls", THUMBPRINT)
 
