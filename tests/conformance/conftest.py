@@ -28,6 +28,7 @@ def quickstart_in(folder: Path, fetcher: Fetcher | None = None, **settings: Any)
             {
                 "DYNREG_SERVER_METADATA": {"issuer": ISSUER},
                 "DYNREG_RESERVED_NAMES": [RESERVED_NAME],
+                "DYNREG_LIMITS": [],
                 "PREFERRED_URL_SCHEME": "https",
                 **settings,
             }
