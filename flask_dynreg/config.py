@@ -69,6 +69,15 @@ def networks(value: Any) -> str | None:
     return None if right else 'must be a list of networks, in JSON ["10.0.0.0/8"]'
 
 
+def quotas(value: Any) -> str | None:
+    kinds = [*DOORS, "owner", "software_id", "pending"]
+    right = isinstance(value, Mapping) and all(
+        kind in kinds and isinstance(most, int) and not isinstance(most, bool) and 0 <= most < 2**31
+        for kind, most in value.items()
+    )
+    return None if right else f"must map some of {', '.join(kinds)} to whole numbers"
+
+
 def text(value: Any) -> str | None:
     return None if isinstance(value, str) and value else "must be a text"
 
@@ -237,6 +246,12 @@ class Settings:
         "memory://",
         "Where registrations are counted: `memory://` of each worker, or `redis://HOST:PORT` for all of them.",
         text,
+    )
+    quotas: Mapping[str, int] = key(
+        {},
+        "How many clients there may be: by a door, for each `owner` and `software_id`, and of those that wait for approval "
+        "(`pending`). See docs/limits.md.",
+        quotas,
     )
     limits_on_failure: tuple[str, ...] = key(
         ["open", "software_statement"],

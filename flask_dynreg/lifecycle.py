@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from flask import Flask
+from sqlalchemy.exc import IntegrityError
 
 from flask_dynreg import signals
 from flask_dynreg.config import Settings
-from flask_dynreg.errors import UnknownTokenError
+from flask_dynreg.errors import ForbiddenError, UnknownTokenError
 from flask_dynreg.metadata.check import CheckedMetadata
 from flask_dynreg.metadata.key_rules import SECRET_OCTETS, secret_octets
 from flask_dynreg.metadata.lookalikes import ReservedNames, names
@@ -28,6 +29,7 @@ from flask_dynreg.registry.credentials import (
 )
 from flask_dynreg.registry.issuers import StatementIssuers
 from flask_dynreg.registry.principals import NO_TERMS, Principal
+from flask_dynreg.registry.quotas import Names, Quotas
 from flask_dynreg.registry.sessions import Sessions
 from flask_dynreg.registry.tokens import InitialAccessTokens
 from flask_dynreg.registry.trust import vouched_skeleton
@@ -86,6 +88,7 @@ class Lifecycle:
     _vocabulary: Vocabulary
     _examination: Examination
     _reserved_names: ReservedNames
+    _quotas: Quotas
     _withdrawal_hooks: tuple[Callable[[Withdrawal], None], ...]
     _client_columns: ClientColumns | None
 
@@ -140,6 +143,7 @@ class Lifecycle:
             requested_metadata=None,
             waiting_since=self.credentials.now() if checked.approval else None,
         )
+        self._count({}, self._quotas.of(client))
         columns = self._client_columns(checked.metadata, principal) if self._client_columns else {}
         self._clients.add(client, self._event("registered", client, checked), columns)
         self._tell(signals.client_registered, client_id=client.client_id, source=principal.source)
@@ -178,10 +182,12 @@ class Lifecycle:
             self._tell(signals.client_update_requested, client_id=client.client_id, owner=client.owned_by)
             return self.information(client)
         before, client.requested_metadata, client.waiting_since = client.client_metadata, None, None
+        counted = self._quotas.of(client)
         fresh = self._replace(client, checked.metadata, _statement_issuer(checked), checked.secret_octets)
         client.policies = self._examination.remembered(principal_of(client), client.policies)
         client.expires_at = _end(client.client_id_issued_at, checked)
         self._write(client, self._event("updated", client, checked))
+        self._count(counted, self._quotas.of(client))
         self._withdraw_difference(client.client_id, before, checked.metadata)
         self._tell(signals.client_updated, client_id=client.client_id)
         return self.information(client) | fresh
@@ -204,6 +210,16 @@ class Lifecycle:
             client.name_skeleton = None  # nobody has vouched for what it calls itself now
         client.statement_issuer = statement_issuer
         return fresh
+
+    def _count(self, before: Names, after: Names) -> None:
+        """Raises ForbiddenError where there are too many clients, and RaceLostError."""
+        try:
+            full = self._quotas.move(before, after)
+        except IntegrityError as error:
+            raise RaceLostError() from error
+        if full:
+            signals.logger.warning("Refused: the quota of %s is used up.", full)
+            raise ForbiddenError("There are as many clients of this kind as there may be.")
 
     def _write(self, client: ClientRecord, event: Mapping[str, Any]) -> None:
         """Raises RaceLostError."""
@@ -250,6 +266,7 @@ class Lifecycle:
         """
         client = self._for_operator(client_id)
         before = after = client.client_metadata
+        counted = self._quotas.of(client)
         if client.status == "pending":
             client.status = "active"
         elif client.status == "active" and client.requested_metadata:
@@ -260,6 +277,7 @@ class Lifecycle:
         else:
             raise ValueError("Nothing of the client waits for approval.")
         self._decided(client, "approved", reason)
+        self._count(counted, self._quotas.of(client))
         self._withdraw_difference(client_id, before, after)
 
     def refuse(self, client_id: str, reason: str) -> None:
@@ -268,6 +286,7 @@ class Lifecycle:
         Raises LookupError if it is not there, ValueError if nothing of it waits, and RaceLostError.
         """
         client = self._for_operator(client_id)
+        counted = self._quotas.of(client)
         if client.status == "pending":
             client.status = "refused"
         elif client.requested_metadata:
@@ -275,6 +294,7 @@ class Lifecycle:
         else:
             raise ValueError("Nothing of the client waits for approval.")
         self._decided(client, "refused", reason)
+        self._count(counted, self._quotas.of(client))
 
     def suspend(self, client_id: str, reason: str) -> None:
         """Lets a client not be used until it is resumed. Raises LookupError, ValueError if it is not active, RaceLostError."""
@@ -303,6 +323,7 @@ class Lifecycle:
         """Deletes the client and, by the host's hooks, what was issued for it. Raises RaceLostError."""
         if not self._clients.remove(client, self._event("deleted", client)):
             raise RaceLostError()
+        self._count(self._quotas.of(client), {})
         self._withdraw(Withdrawal(client.client_id, everything=True))
         self._tell(signals.client_deleted, client_id=client.client_id)
 

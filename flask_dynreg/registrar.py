@@ -48,6 +48,7 @@ from flask_dynreg.registry.credentials import (
 from flask_dynreg.registry.issuers import StatementIssuers
 from flask_dynreg.registry.models import Models, RegisteredClientMixin
 from flask_dynreg.registry.principals import NO_FACTS, OPEN, Principal, RequestFacts, Terms
+from flask_dynreg.registry.quotas import Quotas
 from flask_dynreg.registry.sessions import Sessions
 from flask_dynreg.registry.switch import RegistrationSwitch
 from flask_dynreg.registry.tokens import InitialAccessTokens
@@ -98,6 +99,7 @@ class Registrar(Lifecycle):
         self.tokens = InitialAccessTokens(self.sessions, models, self.credentials, self.issuer)
         self.certificates = CertificateHeader(settings.certificate_header, settings.trusted_proxies)
         rates = Rates(settings.limits, settings.limits_storage, self.issuer, settings.limits_on_failure)
+        self._quotas = Quotas(self.sessions, models, self.issuer, settings.quotas)
         self.switch = RegistrationSwitch(self.sessions, models, self.credentials, self.issuer)
         self._reserved_names = ReservedNames(settings.reserved_names)
         self._trust = Trust(self._clients, self._reserved_names, self.credentials)
@@ -231,6 +233,10 @@ class Registrar(Lifecycle):
             statement = self._statements.of(requested, None, requested.get(MEMBER))
             self._examination(requested, statement, client, principal_of(client), NO_FACTS)
         super().approve(client_id, reason)
+
+    def count_for_quotas(self) -> int:
+        """Counts the clients that are there, for quotas that are new, in the session's transaction."""
+        return self._quotas.count_anew()
 
     def waiting(self) -> Iterator[dict[str, Any]]:
         """What waits for approval, the longest first: a client's id, owner and metadata, and why it waits; `requested` is what a

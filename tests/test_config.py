@@ -39,6 +39,7 @@ DEFAULTS: dict[str, Any] = {
     "DYNREG_CLIENT_SECRET_LIFETIME": 0,
     "DYNREG_LIMITS": ("address 600/hour", "server 6000/hour"),
     "DYNREG_LIMITS_STORAGE": "memory://",
+    "DYNREG_QUOTAS": {},
     "DYNREG_LIMITS_ON_FAILURE": ("open", "software_statement"),
     "DYNREG_MANAGEMENT": ("read", "update", "delete"),
     "DYNREG_CORS_ORIGINS": "*",
@@ -110,6 +111,7 @@ WRONG: dict[str, list[Any]] = {
     "DYNREG_CLIENT_SECRET_LIFETIME": [None, -1, 1.5, 60.0, True, "60", [60]],
     "DYNREG_LIMITS": ["address 1/hour", None, 1, [1], ["address"], ["1/hour"], {"address": "1/hour"}],
     "DYNREG_LIMITS_STORAGE": [None, "", 1, ["memory://"], "nowhere://"],
+    "DYNREG_QUOTAS": [None, 1, ["open"], {"open": "1"}, {"open": -1}, {"open": True}, {"client": 1}, {"open": 2**31}],
     "DYNREG_LIMITS_ON_FAILURE": ["open", None, ["refuse"], ["open", "open"], {"open": "refuse"}],
     "DYNREG_MANAGEMENT": ["read", None, True, ["write"], ["read", "read"], [None]],
     "DYNREG_CORS_ORIGINS": [
@@ -153,6 +155,7 @@ RIGHT: list[tuple[str, Any]] = [
     ("DYNREG_LIMITS", []),
     ("DYNREG_LIMITS", ["token 1/second", "software_id 100/5 minutes"]),
     ("DYNREG_LIMITS_STORAGE", "redis://127.0.0.1:6379/1"),
+    ("DYNREG_QUOTAS", {"open": 10, "owner": 0, "software_id": 1, "pending": 5}),
     ("DYNREG_LIMITS_ON_FAILURE", []),
     ("DYNREG_MANAGEMENT", []),
     ("DYNREG_MANAGEMENT", ["read"]),

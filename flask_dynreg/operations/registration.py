@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError, TimeoutError
 
 from flask_dynreg.registrar import Registrar
 
-registration = AppGroup("registration", help="Close registration without a restart, and open it again.")
+registration = AppGroup("registration", help="Close registration without a restart, and open it again; count clients.")
 
 LONGEST = 255
 
@@ -45,6 +45,15 @@ def open_() -> None:
         if not registrar.switch.open():
             raise click.ClickException("Registration was not closed by this switch.")
     click.echo("Registration is open, as far as DYNREG_ACCESS has doors. All workers know within 5 seconds.")
+
+
+@registration.command("count")
+@with_appcontext
+def count() -> None:
+    """Count the clients that are there, for quotas that are new. Close registration meanwhile."""
+    with _registrar() as registrar:
+        rows = registrar.count_for_quotas()
+    click.echo(f"The clients are counted, in {rows} rows.")
 
 
 @registration.command()

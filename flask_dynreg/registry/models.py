@@ -157,6 +157,17 @@ class RuntimeSettingMixin:
     changed_at: Mapped[int] = mapped_column(BigInteger)
 
 
+class QuotaMixin:
+    """How many clients there are of a kind for which there is a quota. `name` is a digest of the kind."""
+
+    if TYPE_CHECKING:
+        __table__: ClassVar[FromClause]
+
+    issuer: Mapped[str] = mapped_column(Exact, primary_key=True)
+    name: Mapped[str] = mapped_column(Exact, primary_key=True)
+    clients: Mapped[int] = mapped_column(Integer)
+
+
 Model = type[
     RegisteredClientMixin
     | InitialAccessTokenMixin
@@ -164,6 +175,7 @@ Model = type[
     | StatementIssuerMixin
     | UsedStatementMixin
     | RuntimeSettingMixin
+    | QuotaMixin
 ]
 
 
@@ -185,6 +197,7 @@ class Models:
     statement_issuer: type[StatementIssuerMixin]
     used_statement: type[UsedStatementMixin]
     runtime_setting: type[RuntimeSettingMixin]
+    quota: type[QuotaMixin]
 
     def __post_init__(self) -> None:
         if len({table.metadata.info.get("bind_key") for table in self.tables}) > 1:
@@ -269,4 +282,9 @@ def _with_companions(client: type[RegisteredClientMixin], metadata_: MetaData) -
 
         __tablename__ = "dynreg_runtime_setting"
 
-    return Models(client, InitialAccessToken, ClientEvent, StatementIssuer, UsedStatement, RuntimeSetting)
+    class Quota(QuotaMixin, Base):
+        """The default model of what is counted for quotas."""
+
+        __tablename__ = "dynreg_quota"
+
+    return Models(client, InitialAccessToken, ClientEvent, StatementIssuer, UsedStatement, RuntimeSetting, Quota)

@@ -20,7 +20,7 @@ from tests.hosts import own_models
 from tests.operations.conftest import MakeBareApp
 
 FIRST_TABLES = {"dynreg_client", "dynreg_event", "dynreg_initial_access_token"}
-TABLES = {*FIRST_TABLES, "dynreg_statement_issuer", "dynreg_used_statement", "dynreg_runtime_setting"}
+TABLES = {*FIRST_TABLES, "dynreg_statement_issuer", "dynreg_used_statement", "dynreg_runtime_setting", "dynreg_quota"}
 VERSION_TABLE = "dynreg_alembic_version"
 COMMANDS = ["upgrade", "downgrade", "current", "check", "stamp"]
 
@@ -213,6 +213,8 @@ def test_keys_are_compared_exactly_where_databases_would_not(make_bare_app: Make
         "dynreg_event.issuer",
         "dynreg_initial_access_token.digest",
         "dynreg_initial_access_token.issuer",
+        "dynreg_quota.issuer",
+        "dynreg_quota.name",
         "dynreg_runtime_setting.issuer",
         "dynreg_statement_issuer.issuer",
         "dynreg_statement_issuer.statement_issuer",

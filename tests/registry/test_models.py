@@ -30,6 +30,7 @@ from flask_dynreg import (
     DynamicRegistration,
     InitialAccessTokenMixin,
     Models,
+    QuotaMixin,
     RegisteredClientMixin,
     RuntimeSettingMixin,
     StatementIssuerMixin,
@@ -44,6 +45,7 @@ DEFAULT_TABLES = [
     "dynreg_client",
     "dynreg_event",
     "dynreg_initial_access_token",
+    "dynreg_quota",
     "dynreg_runtime_setting",
     "dynreg_statement_issuer",
     "dynreg_used_statement",
@@ -186,7 +188,10 @@ def test_all_models_may_be_a_hosts_own(make_app: MakeApp) -> None:
     class Setting(RuntimeSettingMixin, Base):
         __tablename__ = "host_setting"
 
-    dynreg = DynamicRegistration(db, models=Models(client_on(Base), Token, Event, Issuer, Used, Setting))
+    class Quota(QuotaMixin, Base):
+        __tablename__ = "host_quota"
+
+    dynreg = DynamicRegistration(db, models=Models(client_on(Base), Token, Event, Issuer, Used, Setting, Quota))
     app = make_app(db, dynreg)
     lives(app, dynreg)
     with app.app_context():
