@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from werkzeug.datastructures import Headers
 
 _LONGEST = 16384
+_LONGEST_OWNER = 255
 
 
 class CertificateHeader:
@@ -19,8 +20,11 @@ class CertificateHeader:
         self._name = name
         self._proxies = [ipaddress.ip_network(network) for network in proxies]
 
-    def thumbprint(self, headers: Headers, peer: str | None) -> str | None:
-        """`sha256:` and the SHA-256 thumbprint of the certificate in hexadecimal; None where there is none to believe."""
+    def holder(self, headers: Headers, peer: str | None) -> str | None:
+        """Whose the certificate is: its subject (RFC 4514), which stays when it is renewed; None where there is none to believe.
+
+        For one without a subject, or with a very long one, it is `sha256:` and the thumbprint in hexadecimal.
+        """
         value = headers.get(self._name, "") if self._name and self._is_trusted(peer) else ""
         if not value or len(value) > _LONGEST:
             return None
@@ -28,7 +32,8 @@ class CertificateHeader:
             certificate = _certificate(value)
         except ValueError:
             return None
-        return f"sha256:{certificate.fingerprint(SHA256()).hex()}"
+        subject = certificate.subject.rfc4514_string()
+        return subject if 0 < len(subject) <= _LONGEST_OWNER else f"sha256:{certificate.fingerprint(SHA256()).hex()}"
 
     def _is_trusted(self, peer: str | None) -> bool:
         try:

@@ -172,7 +172,7 @@ class RegistrationRequest(JsonRequest):
             address=request.remote_addr,
             origin=origin,
             is_same_origin=fetched_from == "same-origin" or (fetched_from is None and origin == _origin(self._issuer)),
-            certificate=self._certificates.thumbprint(headers, peer),
+            certificate=self._certificates.holder(headers, peer),
         )
 
     @property

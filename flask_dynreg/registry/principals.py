@@ -74,7 +74,7 @@ class RequestFacts:
     is_same_origin: bool = False
     """Whether a browser says that it comes from a page of this server."""
     certificate: str | None = None
-    """`sha256:` and the thumbprint of the client certificate that a trusted proxy has checked."""
+    """Whose the client certificate is that a trusted proxy has checked."""
 
 
 NO_FACTS = RequestFacts()

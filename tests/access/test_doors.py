@@ -146,18 +146,23 @@ def test_somebody_has_to_say_who_is_signed_in_before_the_start(make_app: MakeApp
 # ---- Who has a certificate
 
 
-def certificate() -> x509.Certificate:
+def certificate(*names: str) -> x509.Certificate:
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "A client")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, each) for each in names])
     now = datetime.datetime.now(datetime.UTC)
     builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now)
     return builder.sign(key, SHA256())
 
 
-CERTIFICATE = certificate()
-RFC9440 = f":{base64.b64encode(CERTIFICATE.public_bytes(Encoding.DER)).decode()}:"
+def passed_on(certificate: x509.Certificate) -> str:
+    """RFC 9440"""
+    return f":{base64.b64encode(certificate.public_bytes(Encoding.DER)).decode()}:"
+
+
+CERTIFICATE = certificate("A client")
+RFC9440 = passed_on(CERTIFICATE)
 PEM = quote(CERTIFICATE.public_bytes(Encoding.PEM).decode())
-THUMBPRINT = f"sha256:{CERTIFICATE.fingerprint(SHA256()).hex()}"
+HOLDER = "CN=A client"
 MUTUAL = {"DYNREG_CERTIFICATE_HEADER": "Client-Cert", "DYNREG_TRUSTED_PROXIES": ["10.0.0.0/8", "2001:db8::/32"]}
 
 
@@ -169,7 +174,14 @@ def mutual(make_app: MakeApp) -> Server:
 @pytest.mark.parametrize("value", [RFC9440, PEM])
 @pytest.mark.parametrize("proxy", [PROXY, "2001:db8::1", f"::ffff:{PROXY}"])
 def test_who_has_a_certificate_registers(mutual: Server, value: str, proxy: str) -> None:
-    assert mutual.facts(mutual.post(proxy, Client_Cert=value)) == ("mutual_tls", THUMBPRINT)
+    assert mutual.facts(mutual.post(proxy, Client_Cert=value)) == ("mutual_tls", HOLDER)
+
+
+@pytest.mark.parametrize("names", [[], ["x" * 60] * 5])
+def test_where_no_subject_is_to_be_kept_it_is_known_by_its_thumbprint(mutual: Server, names: list[str]) -> None:
+    other = certificate(*names)
+    answer = mutual.post(PROXY, Client_Cert=passed_on(other))
+    assert mutual.facts(answer) == ("mutual_tls", f"sha256:{other.fingerprint(SHA256()).hex()}")
 
 
 def test_nobody_but_the_proxy_is_believed(mutual: Server) -> None:
@@ -181,7 +193,7 @@ def test_nobody_but_the_proxy_is_believed(mutual: Server) -> None:
 def test_behind_proxy_fix_the_proxy_is_still_who_sent_it(mutual: Server) -> None:
     mutual.app.wsgi_app = ProxyFix(mutual.app.wsgi_app)  # type: ignore[method-assign]
     answer = mutual.post(PROXY, Client_Cert=RFC9440, X_Forwarded_For=STRANGER)
-    assert mutual.facts(answer) == ("mutual_tls", THUMBPRINT)
+    assert mutual.facts(answer) == ("mutual_tls", HOLDER)
     unauthorized(mutual.post(STRANGER, Client_Cert=RFC9440, X_Forwarded_For=PROXY))
 
 
