@@ -17,7 +17,7 @@ from flask_dynreg.errors import (
 )
 from flask_dynreg.metadata.check import CheckedMetadata
 from flask_dynreg.metadata.software_statement import MEMBER, VerifiedStatement
-from flask_dynreg.registry.principals import OPEN, Principal, RequestFacts
+from flask_dynreg.registry.principals import OPEN, Principal, RequestFacts, share_of
 from flask_dynreg.registry.switch import RegistrationSwitch
 from flask_dynreg.registry.tokens import InitialAccessTokens
 from flask_dynreg.server_metadata import REDIRECT_GRANTS
@@ -132,7 +132,9 @@ class Doors:
     def count_client(self, principal: Principal, checked: CheckedMetadata) -> None:
         """Counts a registration, by what is known of the client only now. Raises TooManyRequestsError."""
         issuer = checked.statement.issuer.issuer if checked.statement else None
-        self._rates.count(principal.source, software_id=checked.metadata.get("software_id"), issuer=issuer)
+        self._rates.count(
+            principal.source, software_id=share_of(checked.metadata.get("software_id"), principal.source), issuer=issuer
+        )
 
     def confine(self, checked: CheckedMetadata, before: Mapping[str, Any]) -> None:
         """Whether what is let in by a statement needs redirects to get tokens, unless its request is signed.

@@ -94,3 +94,12 @@ class Principal:
 
 
 OPEN = Principal("open")
+
+STRANGERS = frozenset({"open", "software_statement"})
+"""The doors that ask nobody who they are."""
+
+
+def share_of(software_id: str | None, source: str | None) -> str | None:
+    """A `software_id`, with the share of it for which a client counts: anybody may name that of somebody else, who must not be
+    shut out by it."""
+    return software_id and f"{'strangers' if source in STRANGERS else 'known'} {software_id}"

@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 
 from flask_dynreg.registry.clients import ClientRecord
 from flask_dynreg.registry.models import Models, table_of
+from flask_dynreg.registry.principals import share_of
 from flask_dynreg.registry.sessions import Sessions
 
 OWNER, SOFTWARE, PENDING = "owner", "software_id", "pending"
@@ -41,7 +42,7 @@ class Quotas:
 
     def _names(self, source: str | None, owner: str | None, software_id: str | None, status: str) -> Names:
         pending = "all" if status == PENDING and owner is None else None
-        counted = {source or "": "all", OWNER: owner, SOFTWARE: software_id, PENDING: pending}
+        counted = {source or "": "all", OWNER: owner, SOFTWARE: share_of(software_id, source), PENDING: pending}
         return {
             kind: sha256(f"{kind} {value}".encode()).hexdigest()
             for kind, value in counted.items()

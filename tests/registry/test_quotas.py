@@ -57,6 +57,12 @@ def test_an_owner_and_a_software_have_so_many(make: Any) -> None:
     assert counts(host) == [1, 1, 1, 2]
 
 
+def test_strangers_use_up_no_room_of_who_is_known(make: Any) -> None:
+    host = make(software_id=1)
+    assert [is_full(host, software_id="a"), is_full(host, software_id="a")] == [False, True]
+    assert [is_full(host, TOKEN, software_id="a"), is_full(host, TOKEN, software_id="a")] == [False, True]
+
+
 def test_who_is_deleted_makes_room(make: Any) -> None:
     host = make(open=1)
     registered = host.registered()
@@ -103,8 +109,8 @@ def test_clients_that_were_there_before_can_be_counted(any_database_url: str, st
     host = start_host(any_database_url, DYNREG_QUOTAS={"open": 3, "owner": 1, "software_id": 4})
     for _ in range(2):
         result = host.app.test_cli_runner().invoke(args=["dynreg", "registration", "count"])
-        assert (result.exit_code, result.stdout) == (0, "The clients are counted, in 3 rows.\n")
-        assert counts(host) == [1, 2, 3]
+        assert (result.exit_code, result.stdout) == (0, "The clients are counted, in 4 rows.\n")
+        assert counts(host) == [1, 1, 2, 2]
     assert is_full(host, TOKEN) and not is_full(host) and is_full(host)
 
 
