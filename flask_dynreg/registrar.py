@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from logging import INFO
 from typing import Any, TypeVar
 
 from authlib.oauth2 import OAuth2Error
@@ -199,7 +200,9 @@ class Registrar(Lifecycle):
         raise TemporarilyUnavailableError()
 
     def refused(self, error: OAuth2Error, client_id: str | None = None) -> None:
-        """Tells of a refusal. A stranger's writes nothing."""
+        """Tells of a refusal, if anybody listens. A stranger's writes nothing."""
+        if not (signals.registration_refused.receivers or signals.logger.isEnabledFor(INFO)):
+            return
         problems: Sequence[Problem] = getattr(error, "problems", ())
         members = tuple(dict.fromkeys(problem.member for problem in problems))
         policies = dict.fromkeys(problem.policy for problem in problems if problem.policy)

@@ -100,7 +100,8 @@ class Doors:
         return Principal("session", owner=user) if user else None
 
     def _certified(self, facts: RequestFacts) -> Principal | None:
-        return Principal("mutual_tls", owner=facts.certificate) if facts.certificate else None
+        holder = facts.certificate if "mutual_tls" in self._access else None
+        return Principal("mutual_tls", owner=holder) if holder else None
 
     def admit_statement(self, statement: VerifiedStatement | None, kept: str | None) -> None:
         """Whether a software statement lets in who sends it. It proves nothing about its sender: anybody can who has seen it.
@@ -121,6 +122,8 @@ class Doors:
 
     def count_arrival(self, principal: Principal, facts: RequestFacts) -> None:
         """Counts a registration, by the token or by where it comes from. Raises TooManyRequestsError."""
+        if not self._rates.are_there:
+            return
         if principal.initial_access_token_id is not None:
             self._rates.count(principal.source, token=str(principal.initial_access_token_id))
         elif principal.signed_token is not None:  # good once: all of one signer count together

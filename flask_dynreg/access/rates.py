@@ -70,6 +70,10 @@ class Rates:
                 f"DYNREG_LIMITS_STORAGE must be a storage that the limits library knows: {fault}"
             ) from None
 
+    @property
+    def are_there(self) -> bool:
+        return bool(self._limits)
+
     def count(self, door: str, **names: str | None) -> None:
         """Counts a registration against every limit of these kinds: `address="192.0.2.1"`.
 

@@ -42,10 +42,11 @@ class Rules(list[Rule]):
 
 def broken(rules: Iterable[Rule], metadata: Metadata, server: ServerSupport, unsound: set[str]) -> list[Problem]:
     """All that the rules refuse; `unsound` names the members whose type was wrong, which nobody can reason about."""
+    there = metadata.keys()
     return [
         problem
         for rule in rules
-        if (not rule.about or not rule.about.isdisjoint(metadata)) and unsound.isdisjoint(rule.reads)
+        if (not rule.about or not rule.about.isdisjoint(there)) and (not unsound or unsound.isdisjoint(rule.reads))
         for problem in rule.check(metadata, server)
     ]
 

@@ -105,6 +105,35 @@ def _origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.removesuffix(_PORTS[parts.scheme])}"
 
 
+class HTTPFacts(RequestFacts):
+    """Each is looked for when somebody asks: most servers ask for none."""
+
+    def __init__(self, request: Request, issuer: str, certificates: CertificateHeader) -> None:
+        self._request = request
+        self._issuer = issuer
+        self._certificates = certificates
+
+    @property
+    def address(self) -> str | None:
+        return self._request.remote_addr
+
+    @property
+    def origin(self) -> str | None:
+        return self._request.headers.get("Origin")
+
+    @property
+    def is_same_origin(self) -> bool:
+        fetched_from = self._request.headers.get("Sec-Fetch-Site")
+        return fetched_from == "same-origin" or (fetched_from is None and self.origin == _origin(self._issuer))
+
+    @property
+    def certificate(self) -> str | None:
+        request = self._request
+        # Behind werkzeug's ProxyFix the address is that of the client; the proxy is who has sent the request.
+        peer = request.environ.get("werkzeug.proxy_fix.orig", {}).get("REMOTE_ADDR") or request.remote_addr
+        return self._certificates.holder(request.headers, peer)
+
+
 class RegistrationPayload(JsonPayload):
     """The parsed body, read when it is first asked for. `takes_jwt` tells whether it may be a signed JWT."""
 
@@ -147,11 +176,11 @@ class RegistrationRequest(JsonRequest):
         self._request = request
         self._done: set[str] = set()
 
-    def once(self, name: str, action: Callable[[], None]) -> None:
+    def once(self, name: str, action: Callable[..., None], *arguments: Any) -> None:
         """Does what is not to be done again when the transaction is tried again."""
         if name not in self._done:
             self._done.add(name)
-            action()
+            action(*arguments)
 
     @property
     def uri(self) -> str:  # type: ignore[override]  # to build it costs time, and only a host's own hooks ask for it
@@ -162,18 +191,9 @@ class RegistrationRequest(JsonRequest):
         """From the path of the client configuration endpoint."""
         return str((self._request.view_args or {})["client_id"])
 
-    @cached_property
+    @property
     def facts(self) -> RequestFacts:
-        request, headers = self._request, self._request.headers
-        origin, fetched_from = headers.get("Origin"), headers.get("Sec-Fetch-Site")
-        # Behind werkzeug's ProxyFix the address is that of the client; the proxy is who has sent the request.
-        peer = request.environ.get("werkzeug.proxy_fix.orig", {}).get("REMOTE_ADDR") or request.remote_addr
-        return RequestFacts(
-            address=request.remote_addr,
-            origin=origin,
-            is_same_origin=fetched_from == "same-origin" or (fetched_from is None and origin == _origin(self._issuer)),
-            certificate=self._certificates.holder(headers, peer),
-        )
+        return HTTPFacts(self._request, self._issuer, self._certificates)
 
     @property
     def bearer_token(self) -> str | None:

@@ -1,7 +1,7 @@
 """The blueprint: `POST /register` and `GET|PUT|DELETE /clients/<client_id>`."""
 
 from authlib.common.security import is_secure_transport
-from flask import Blueprint, Flask, Response, current_app, request
+from flask import Blueprint, Flask, Request, Response, current_app, request
 
 from flask_dynreg.errors import ConfigurationError
 from flask_dynreg.protocol import responses
@@ -34,7 +34,7 @@ def _respond(methods: list[str], server: RegistrationServer, name: str) -> Respo
 
 def _is_insecure(issuer: str) -> bool:
     """RFC 7591 section 5: TLS, but for a server on the own machine. By the rule of Authlib's other endpoints."""
-    if request.is_secure or not issuer.startswith("https:") or is_secure_transport(request.host_url):
+    if not issuer.startswith("https:") or request.is_secure or is_secure_transport(request.host_url):
         return False
     logger.warning("Refused: a request by plain http. Does TLS end at a proxy? Then the app needs ProxyFix.")
     return True
@@ -52,9 +52,10 @@ def configure(client_id: str) -> Response:
 
 def _share(response: Response) -> Response:
     registrar: Registrar = current_app.extensions[SERVER].registrar
-    is_registration = request.endpoint == f"{NAME}.register"
+    current: Request = request._get_current_object()  # type: ignore[attr-defined]  # each look through the proxy costs time
+    is_registration = current.endpoint == f"{NAME}.register"
     methods = registration_methods(registrar) if is_registration else configuration_methods(registrar)
-    return responses.allow_origin(request, response, registrar.settings.cors_origins, methods)
+    return responses.allow_origin(current, response, registrar.settings.cors_origins, methods)
 
 
 def create_blueprint() -> Blueprint:

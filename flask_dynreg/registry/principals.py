@@ -63,18 +63,28 @@ _OBJECTS = ("defaults", "forced")
 NO_TERMS = Terms()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RequestFacts:
     """What is known of a request beside its body; nothing of what does not come over HTTP."""
 
-    address: str | None = None
-    """The address of who sent it, as the app sees it."""
-    origin: str | None = None
-    """The web origin of the script that sent it."""
-    is_same_origin: bool = False
-    """Whether a browser says that it comes from a page of this server."""
-    certificate: str | None = None
-    """Whose the client certificate is that a trusted proxy has checked."""
+    @property
+    def address(self) -> str | None:
+        """The address of who sent it, as the app sees it."""
+        return None
+
+    @property
+    def origin(self) -> str | None:
+        """The web origin of the script that sent it."""
+        return None
+
+    @property
+    def is_same_origin(self) -> bool:
+        """Whether a browser says that it comes from a page of this server."""
+        return False
+
+    @property
+    def certificate(self) -> str | None:
+        """Whose the client certificate is that a trusted proxy has checked."""
+        return None
 
 
 NO_FACTS = RequestFacts()
