@@ -152,7 +152,6 @@ RIGHT: list[tuple[str, Any]] = [
     ("DYNREG_SECRET_KEYS", [FERNET_KEY]),
     ("DYNREG_SECRET_KEYS", (FERNET_KEY, FERNET_KEY)),
     ("DYNREG_CLIENT_SECRET_LIFETIME", 86400),
-    ("DYNREG_LIMITS", []),
     ("DYNREG_LIMITS", ["token 1/second", "software_id 100/5 minutes"]),
     ("DYNREG_LIMITS_STORAGE", "redis://127.0.0.1:6379/1"),
     ("DYNREG_QUOTAS", {"open": 10, "owner": 0, "software_id": 1, "pending": 5}),
