@@ -258,13 +258,12 @@ class Lifecycle:
             raise LookupError("There is no client with this id.")
         return client
 
-    def approve(self, client_id: str, reason: str) -> None:
-        """Lets a client that waits be used, or puts what it has asked to be in force.
+    def _approve(self, client: ClientRecord, reason: str) -> None:
+        """Lets a client that waits be used, or puts what it has asked to be in force, as it was read.
 
         A client that needs a secret by then and has none gets one when it sends its metadata again: nothing is handed out here.
-        Raises LookupError if it is not there, ValueError if nothing of it waits, and RaceLostError.
+        Raises ValueError if nothing of it waits, and RaceLostError if it has changed since it was read.
         """
-        client = self._for_operator(client_id)
         before = after = client.client_metadata
         counted = self._quotas.of(client)
         if client.status == "pending":
@@ -278,7 +277,7 @@ class Lifecycle:
             raise ValueError("Nothing of the client waits for approval.")
         self._decided(client, "approved", reason)
         self._count(counted, self._quotas.of(client))
-        self._withdraw_difference(client_id, before, after)
+        self._withdraw_difference(client.client_id, before, after)
 
     def refuse(self, client_id: str, reason: str) -> None:
         """Refuses a client that waits, which can never be used then; or what it has asked to be: it stays as it is.

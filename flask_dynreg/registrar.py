@@ -225,17 +225,24 @@ class Registrar(Lifecycle):
         return self.register(information, checked, principal)
 
     def approve(self, client_id: str, reason: str) -> None:
-        """As `Lifecycle.approve`; what a client has asked to be has to be right by today's rules and policies as well.
+        """Lets a client that waits be used, or puts in force what it has asked to be, if it would be registered like that today.
 
-        Raises what `check` raises.
+        Raises LookupError if it is not there, ValueError if nothing of it waits or today's rules and policies would register
+        something else, RaceLostError, and what `check` raises.
         """
         client = self._for_operator(client_id)
-        if client.status == "active" and client.requested_metadata:
-            requested = json.loads(client.requested_metadata)["metadata"]
-            # Its statement was checked when it came, and may be over by now.
-            statement = self._statements.of(requested, None, requested.get(MEMBER))
-            self._examination(requested, statement, client, principal_of(client), NO_FACTS)
-        super().approve(client_id, reason)
+        wish = (
+            json.loads(client.requested_metadata)["metadata"] if client.requested_metadata else client.client_metadata
+        )
+        if client.status == "pending" or client.requested_metadata:
+            wish = self.told(wish)
+            # Its statement was checked when it came, and may be over by now; whom it is of is checked again.
+            statement = self._statements.of(wish, None, wish.get(MEMBER))
+            if self._examination(wish, statement, client, principal_of(client), NO_FACTS).metadata != wish:
+                raise ValueError(
+                    "Today's rules and policies would register something else: the client has to send it again."
+                )
+        self._approve(client, reason)
 
     def count_for_quotas(self) -> int:
         """Counts the clients that are there, for quotas that are new, in the session's transaction."""

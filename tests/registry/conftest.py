@@ -23,10 +23,12 @@ def start_host(make_app: MakeApp, clock: Clock) -> Iterator[StartHost]:
     """start_host(url, DYNREG_...=...) gives a host in an app context, of which its database knows notes as well."""
     with ExitStack() as contexts:
 
-        def start(url: str, fetcher: Fetcher | None = None, on_withdrawal: Any = None, **config: Any) -> Host:
+        def start(
+            url: str, fetcher: Fetcher | None = None, on_withdrawal: Any = None, policies: Any = None, **config: Any
+        ) -> Host:
             db = SQLAlchemy()
             note = define_notes(db)
-            dynreg = DynamicRegistration(db, clock=clock, fetcher=fetcher)
+            dynreg = DynamicRegistration(db, clock=clock, fetcher=fetcher, policies=policies)
             if on_withdrawal:
                 dynreg.on_withdrawal(on_withdrawal)
             config = {"DYNREG_ACCESS": ["open", "initial_access_token"], "SQLALCHEMY_DATABASE_URI": url} | config

@@ -14,12 +14,13 @@ from flask_dynreg import (
     client_suspended,
     client_update_requested,
 )
-from flask_dynreg.errors import RefusedMetadataError
+from flask_dynreg.errors import RefusedMetadataError, UnapprovedStatementError
 from flask_dynreg.lifecycle import Registered, Withdrawal
 from flask_dynreg.registry.models import RegisteredClientMixin
 from tests.conftest import CLIENT
 from tests.registry.conftest import StartHost
 from tests.registry.host import Host, client_id
+from tests.statements import statement, trusted
 
 SIGNALS = (client_approved, client_refused, client_suspended, client_resumed, client_update_requested)
 PUBLIC: dict[str, Any] = {"token_endpoint_auth_method": "none", "client_name": "Mine"}
@@ -152,6 +153,53 @@ def test_a_change_that_todays_policies_refuse_is_not_approved(any_database_url: 
     today.dynreg.refuse_client(client_id(registered), "no")
     today.session.commit()
     assert waiting(today) == []
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_what_todays_policies_would_narrow_is_not_approved(
+    any_database_url: str, start_host: StartHost, is_new: bool
+) -> None:
+    host = start_host(any_database_url, DYNREG_POLICIES=["approval"])
+    registered = host.registered(**PUBLIC, scope="mcp:write") if is_new else approved(host)
+    if not is_new:
+        updated(host, registered, scope="mcp:write")
+    ceiling = {"policy": "scope_ceiling", "scopes": ["mcp:read"]}
+    today = start_host(any_database_url, DYNREG_POLICIES=["approval", ceiling])
+    with pytest.raises(ValueError, match="something else"):
+        today.dynreg.approve_client(client_id(registered), "fine")
+    today.session.rollback()
+    assert instance(today, registered).is_active is not is_new
+
+
+def test_a_wish_that_changes_while_it_is_looked_at_is_not_approved(
+    any_database_url: str, start_host: StartHost
+) -> None:
+    host = start_host(any_database_url, DYNREG_POLICIES=["approval"])
+    registered = approved(host)
+    updated(host, registered, client_name="Harmless")
+
+    def meddling(metadata: Any, context: Any) -> Any:
+        with host.app.app_context():  # as another worker would
+            updated(host, registered, client_name="Other")
+        return metadata
+
+    today = start_host(any_database_url, DYNREG_POLICIES=["approval", "meddling"], policies={"meddling": meddling})
+    with pytest.raises(RaceLostError):
+        today.dynreg.approve_client(client_id(registered), "fine")
+    today.session.rollback()
+    assert instance(today, registered).client_name == "Mine"
+
+
+def test_who_waits_with_a_statement_of_an_issuer_that_is_not_trusted_any_more_is_not_approved(
+    any_database_url: str, start_host: StartHost
+) -> None:
+    trusting = start_host(any_database_url, DYNREG_POLICIES=["approval"], DYNREG_STATEMENT_ISSUERS=[trusted()])
+    registered = trusting.registered(**PUBLIC, software_statement=statement())
+    today = start_host(any_database_url, DYNREG_POLICIES=["approval"])
+    with pytest.raises(UnapprovedStatementError):
+        today.dynreg.approve_client(client_id(registered), "fine")
+    today.session.rollback()
+    assert not instance(today, registered).is_active
 
 
 def test_an_operator_suspends_and_resumes(host: Host) -> None:
