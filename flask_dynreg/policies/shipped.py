@@ -335,6 +335,17 @@ WITH_SETTINGS: Mapping[str, Callable[..., Policy]] = {
 """Those with settings, which are the fields of their class."""
 
 
+def _setting_fault(name: str, value: Any) -> str | None:
+    """What would be right about a setting; None if it is."""
+    if name == "seconds":
+        right = isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31
+        return None if right else "must be a whole number of seconds, of at least 1"
+    if name == "metadata":
+        return None if isinstance(value, Mapping) else "must be an object of client metadata"
+    right = isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
+    return None if right else "must be a list of strings"
+
+
 def read_policies(wanted: Sequence[str | Mapping[str, Any]]) -> tuple[list[str], dict[str, Policy]]:
     """The names in `DYNREG_POLICIES`, and the policies that it makes: of `{"policy": NAME, ...settings}`, known as NAME or by
     a `name` of their own. Raises ConfigurationError."""
@@ -352,6 +363,9 @@ def read_policies(wanted: Sequence[str | Mapping[str, Any]]) -> tuple[list[str],
         wants = sorted(setting.name for setting in fields(known))  # type: ignore[arg-type]
         if sorted(settings) != wants or not isinstance(name, str) or name in made:
             raise ConfigurationError(f"DYNREG_POLICIES: {kind} must have {', '.join(wants)}, and a name of its own.")
+        for setting, value in settings.items():
+            if fault := _setting_fault(setting, value):
+                raise ConfigurationError(f"DYNREG_POLICIES: {setting} of {kind} {fault}.")
         made[name] = known(**settings)
         names.append(name)
     return names, made

@@ -214,6 +214,13 @@ def test_a_policy_has_a_function_for_its_name(make_app: MakeApp) -> None:
         [{"policy": "scope_ceiling", "scopes": []}, {"policy": "scope_ceiling", "scopes": []}],
         [{"policy": "scope_ceiling", "scopes": [], "name": "approval"}],
         [{"policy": "scope_ceiling", "scopes": [], "name": 5}],
+        [{"policy": "trusted_redirect_hosts", "hosts": "app.example"}],
+        [{"policy": "auth_method_ceiling", "methods": None}],
+        [{"policy": "grant_ceiling", "grant_types": [5]}],
+        [{"policy": "lifetime", "seconds": "60"}],
+        [{"policy": "lifetime", "seconds": 10**30}],
+        [{"policy": "lifetime", "seconds": 0}],
+        [{"policy": "forced", "metadata": ["x"]}],
     ],
 )
 def test_a_name_that_leads_nowhere_stops_the_start(make_app: MakeApp, policies: list[Any]) -> None:
