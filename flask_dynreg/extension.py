@@ -10,7 +10,7 @@ from marshmallow import Schema
 from flask_dynreg.access.doors import SessionUser
 from flask_dynreg.config import Settings
 from flask_dynreg.errors import ConfigurationError
-from flask_dynreg.lifecycle import ClientColumns, Withdrawal
+from flask_dynreg.lifecycle import ClientColumns, Verdict, Withdrawal
 from flask_dynreg.metadata.schema import ClientMetadataSchema
 from flask_dynreg.operations import cli
 from flask_dynreg.outbound import Fetcher, GuardedFetcher
@@ -201,26 +201,30 @@ class DynamicRegistration:
         server: RegistrationServer = current_app.extensions[views.SERVER]
         return server.told(registered)
 
-    def approve_client(self, client_id: str, reason: str) -> None:
+    def approve_client(self, client_id: str, reason: str, *, version: int, by: str | None = None) -> None:
         """Lets a client that waits be used, or puts in force what it has asked to be; `reason` of at most 255 characters is kept.
 
-        Takes part in the transaction of the session: the caller commits. Raises LookupError if there is no such client,
-        ValueError if nothing of it waits, RaceLostError if somebody else changes it at this moment, and an OAuth2Error for a
-        change that today's rules and policies refuse.
+        `version` is `client.version` as it was when somebody looked at what waits: a client may send another wish meanwhile.
+        `by` is who decides, for the trail. Takes part in the transaction of the session: the caller commits. Raises LookupError
+        if there is no such client, ValueError if nothing of it waits or its version is another one, RaceLostError if somebody
+        else changes it at this moment, and an OAuth2Error for a change that today's rules and policies refuse.
         """
-        self.registrar.approve(client_id, reason)
+        self.registrar.approve(client_id, version, Verdict(reason, by))
 
-    def refuse_client(self, client_id: str, reason: str) -> None:
-        """Refuses a client that waits, or the change for which it asks; otherwise as `approve_client`."""
-        self.registrar.refuse(client_id, reason)
+    def refuse_client(self, client_id: str, reason: str, *, by: str | None = None) -> None:
+        """Refuses a client that waits, or the change for which it asks, whichever it is; otherwise as `approve_client`."""
+        self.registrar.refuse(client_id, Verdict(reason, by))
 
-    def suspend_client(self, client_id: str, reason: str) -> None:
+    def suspend_client(self, client_id: str, reason: str, *, by: str | None = None) -> None:
         """Lets a client not be used until it is resumed. Raises ValueError if it is not active; otherwise as `approve_client`."""
-        self.registrar.suspend(client_id, reason)
+        self.registrar.suspend(client_id, Verdict(reason, by))
 
-    def resume_client(self, client_id: str, reason: str) -> None:
-        """Lets a suspended client be used again. Raises ValueError if it is not suspended; otherwise as `approve_client`."""
-        self.registrar.resume(client_id, reason)
+    def resume_client(self, client_id: str, reason: str, *, by: str | None = None) -> None:
+        """Lets a suspended client be used again, or wait again if nobody has approved of it yet.
+
+        Raises ValueError if it is not suspended; otherwise as `approve_client`.
+        """
+        self.registrar.resume(client_id, Verdict(reason, by))
 
     def close_registration(self, reason: str) -> None:
         """Closes registration without a restart: all workers know within 5 seconds, and it is absent from discovery. Clients that

@@ -38,6 +38,9 @@ from flask_dynreg.registry.used_statements import UsedStatements
 ClientInformation = dict[str, Any]
 """RFC 7591 section 3.2.1: what the server adds to the metadata."""
 
+LONGEST_REASON = 255
+"""Characters of a reason that are kept."""
+
 ClientColumns = Callable[[Mapping[str, Any], Principal], Mapping[str, Any]]
 """A host's own columns of a new client: from its metadata and from who registers it, to values by the name of the column."""
 
@@ -63,6 +66,27 @@ class Registered(NamedTuple):
     client: ClientRecord
     client_secret: str | None
     registration_access_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an operator has decided: why, and who, if that is known. Raises ValueError for a reason that is too long or none."""
+
+    reason: str
+    by: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.reason) <= LONGEST_REASON:
+            raise ValueError(f"reason must be of 1 to {LONGEST_REASON} characters.")
+
+
+def _actor(by: str | None) -> dict[str, str]:
+    return {"by": by} if by else {}
+
+
+def _kept_reason(reason: str | None) -> str | None:
+    """A policy of a host's may say more than is kept."""
+    return reason[:LONGEST_REASON] if reason else reason
 
 
 def _end(issued_at: int, checked: CheckedMetadata) -> int | None:
@@ -106,8 +130,14 @@ class Lifecycle:
             "client_secret_expires_at": self.credentials.now() + lifetime if lifetime else 0,
         }
 
-    def register(self, information: ClientInformation, checked: CheckedMetadata, principal: Principal) -> Registered:
-        """Writes the client and its event, in the session's transaction.
+    def register(
+        self,
+        information: ClientInformation,
+        checked: CheckedMetadata,
+        principal: Principal,
+        by: str | None = None,
+    ) -> Registered:
+        """Writes the client and its event, in the session's transaction. `by` is the operator who registers it, if one does.
 
         Raises UnknownTokenError if the principal's initial access token was used up meanwhile, InvalidStatementError if the
         software statement was, and RaceLostError if its issuer changes at this moment.
@@ -133,7 +163,7 @@ class Lifecycle:
             registration_access_token=digest(registration_access_token),
             version=1,
             status="pending" if checked.approval else "active",
-            status_reason=checked.approval,
+            status_reason=_kept_reason(checked.approval),
             statement_issuer=_statement_issuer(checked),
             name_skeleton=vouched_skeleton(principal.source, checked.metadata),
             owned_by=principal.owner,
@@ -145,7 +175,7 @@ class Lifecycle:
         )
         self._count({}, self._quotas.of(client))
         columns = self._client_columns(checked.metadata, principal) if self._client_columns else {}
-        self._clients.add(client, self._event("registered", client, checked), columns)
+        self._clients.add(client, self._event("registered", client, checked, **_actor(by)), columns)
         self._tell(signals.client_registered, client_id=client.client_id, source=principal.source)
         return Registered(client, secret, registration_access_token)
 
@@ -176,7 +206,7 @@ class Lifecycle:
             self._use(checked.statement)
         if checked.approval:
             request = {"metadata": checked.metadata, "statement_issuer": _statement_issuer(checked)}
-            client.requested_metadata, client.status_reason = dump(request), checked.approval
+            client.requested_metadata, client.status_reason = dump(request), _kept_reason(checked.approval)
             client.waiting_since = self.credentials.now()
             self._write(client, self._event("update_requested", client, checked))
             self._tell(signals.client_update_requested, client_id=client.client_id, owner=client.owned_by)
@@ -184,13 +214,17 @@ class Lifecycle:
         before, client.requested_metadata, client.waiting_since = client.client_metadata, None, None
         counted = self._quotas.of(client)
         fresh = self._replace(client, checked.metadata, _statement_issuer(checked), checked.secret_octets)
-        client.policies = self._examination.remembered(principal_of(client), client.policies)
-        client.expires_at = _end(client.client_id_issued_at, checked)
+        self._put_under(client, checked)
         self._write(client, self._event("updated", client, checked))
         self._count(counted, self._quotas.of(client))
         self._withdraw_difference(client.client_id, before, checked.metadata)
         self._tell(signals.client_updated, client_id=client.client_id)
         return self.information(client) | fresh
+
+    def _put_under(self, client: ClientRecord, checked: CheckedMetadata) -> None:
+        """Today's policies hold for a client from now on, and tell when it ends."""
+        client.policies = self._examination.remembered(principal_of(client), client.policies)
+        client.expires_at = _end(client.client_id_issued_at, checked)
 
     def _replace(
         self, client: ClientRecord, metadata: Mapping[str, Any], statement_issuer: str | None, octets: int
@@ -234,7 +268,7 @@ class Lifecycle:
             return False
         return octets == SECRET_OCTETS or self.credentials.is_key(kept, octets)
 
-    def set_operator_metadata(self, client_id: str, members: Mapping[str, Any]) -> None:
+    def set_operator_metadata(self, client_id: str, members: Mapping[str, Any], by: str | None = None) -> None:
         """Sets members that are operators' names of the schema, or with None removes them. Writes nothing where nothing changes.
 
         Takes part in the session's transaction, after what waits in the session to be written. Raises ValueError, which names the
@@ -248,7 +282,7 @@ class Lifecycle:
             return
         after = {name: value for name, value in {**before, **changed}.items() if value is not None}
         client.set_client_metadata(after)
-        self._write(client, self._event("set_by_operator", client, members=sorted(changed)))
+        self._write(client, self._event("set_by_operator", client, members=sorted(changed), **_actor(by)))
 
     def _for_operator(self, client_id: str) -> ClientRecord:
         """Raises LookupError if the client is not there."""
@@ -258,28 +292,27 @@ class Lifecycle:
             raise LookupError("There is no client with this id.")
         return client
 
-    def _approve(self, client: ClientRecord, reason: str) -> None:
+    def _approve(self, client: ClientRecord, checked: CheckedMetadata, verdict: Verdict) -> None:
         """Lets a client that waits be used, or puts what it has asked to be in force, as it was read.
 
-        A client that needs a secret by then and has none gets one when it sends its metadata again: nothing is handed out here.
-        Raises ValueError if nothing of it waits, and RaceLostError if it has changed since it was read.
+        `checked` is what today's rules make of it. A client that needs a secret by then and has none gets one when it sends its
+        metadata again: nothing is handed out here. Raises RaceLostError if it has changed since it was read.
         """
         before = after = client.client_metadata
         counted = self._quotas.of(client)
         if client.status == "pending":
             client.status = "active"
-        elif client.status == "active" and client.requested_metadata:
-            request, client.requested_metadata = json.loads(client.requested_metadata), None
+        else:
+            request, client.requested_metadata = json.loads(client.requested_metadata or "{}"), None
             after = request["metadata"]
             if self._replace(client, after, request["statement_issuer"], secret_octets(after)):
                 client.client_secret, client.client_secret_expires_at = None, 0
-        else:
-            raise ValueError("Nothing of the client waits for approval.")
-        self._decided(client, "approved", reason)
+        self._put_under(client, checked)
+        self._decided(client, "approved", verdict)
         self._count(counted, self._quotas.of(client))
         self._withdraw_difference(client.client_id, before, after)
 
-    def refuse(self, client_id: str, reason: str) -> None:
+    def refuse(self, client_id: str, verdict: Verdict) -> None:
         """Refuses a client that waits, which can never be used then; or what it has asked to be: it stays as it is.
 
         Raises LookupError if it is not there, ValueError if nothing of it waits, and RaceLostError.
@@ -292,35 +325,40 @@ class Lifecycle:
             client.requested_metadata = None
         else:
             raise ValueError("Nothing of the client waits for approval.")
-        self._decided(client, "refused", reason)
+        self._decided(client, "refused", verdict)
         self._count(counted, self._quotas.of(client))
 
-    def suspend(self, client_id: str, reason: str) -> None:
+    def suspend(self, client_id: str, verdict: Verdict) -> None:
         """Lets a client not be used until it is resumed. Raises LookupError, ValueError if it is not active, RaceLostError."""
-        self._turn(client_id, "active", "suspended", "suspended", reason)
-
-    def resume(self, client_id: str, reason: str) -> None:
-        """Lets a suspended client be used again. Raises LookupError, ValueError if it is not suspended, RaceLostError."""
-        self._turn(client_id, "suspended", "active", "resumed", reason)
-
-    def _turn(self, client_id: str, before: str, after: str, done: str, reason: str) -> None:
         client = self._for_operator(client_id)
-        if client.status != before:
-            raise ValueError(f"The client must be {before}; it is {client.status}.")
-        client.status = after
-        self._decided(client, done, reason)
+        if client.status != "active":
+            raise ValueError(f"The client must be active; it is {client.status}.")
+        client.status = "suspended"
+        self._decided(client, "suspended", verdict)
 
-    def _decided(self, client: ClientRecord, done: str, reason: str) -> None:
-        client.status_reason = reason
+    def resume(self, client_id: str, verdict: Verdict) -> None:
+        """Lets a suspended client be used again, or wait again if nobody has ever approved of it.
+
+        Raises LookupError, ValueError if it is not suspended, RaceLostError.
+        """
+        client = self._for_operator(client_id)
+        if client.status != "suspended":
+            raise ValueError(f"The client must be suspended; it is {client.status}.")
+        client.status = "pending" if client.was_never_approved else "active"
+        self._decided(client, "resumed", verdict)
+
+    def _decided(self, client: ClientRecord, done: str, verdict: Verdict) -> None:
+        client.status_reason = verdict.reason
         if done in ("approved", "refused"):
             client.waiting_since = None
-        self._write(client, self._event(done, client, reason=reason))
+        self._write(client, self._event(done, client, reason=verdict.reason, **_actor(verdict.by)))
         signal = signals.DECISIONS[done]
-        self._tell(signal, client_id=client.client_id, owner=client.owned_by, reason=reason)
+        self._tell(signal, client_id=client.client_id, owner=client.owned_by, reason=verdict.reason)
 
-    def delete(self, client: ClientRecord) -> None:
-        """Deletes the client and, by the host's hooks, what was issued for it. Raises RaceLostError."""
-        if not self._clients.remove(client, self._event("deleted", client)):
+    def delete(self, client: ClientRecord, by: str | None = None) -> None:
+        """Deletes the client and, by the host's hooks, what was issued for it. `by` is the operator who does, if one does. Raises
+        RaceLostError."""
+        if not self._clients.remove(client, self._event("deleted", client, **_actor(by))):
             raise RaceLostError()
         self._count(self._quotas.of(client), {})
         self._withdraw(Withdrawal(client.client_id, everything=True))

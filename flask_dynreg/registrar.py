@@ -19,7 +19,7 @@ from flask_dynreg.access.rates import Rates
 from flask_dynreg.access.signed_tokens import SignedTokens
 from flask_dynreg.config import Settings
 from flask_dynreg.errors import ConfigurationError, Problem, TemporarilyUnavailableError, UnknownTokenError
-from flask_dynreg.lifecycle import ClientColumns, Lifecycle, Registered, Withdrawal
+from flask_dynreg.lifecycle import ClientColumns, Lifecycle, Registered, Verdict, Withdrawal
 from flask_dynreg.metadata import key_sets
 from flask_dynreg.metadata.check import CheckedMetadata, MetadataCheck
 from flask_dynreg.metadata.jwts import JWT
@@ -210,7 +210,9 @@ class Registrar(Lifecycle):
         signals.logger.info("Refused%s: %s %s", by, error.error, ", ".join(members))
         signals.send(signals.registration_refused, self._app, error=error.error, members=members, client_id=client_id)
 
-    def create(self, metadata: Mapping[str, Any], owner: str | None, client_id: str | None) -> Registered:
+    def create(
+        self, metadata: Mapping[str, Any], owner: str | None, client_id: str | None, by: str | None = None
+    ) -> Registered:
         """A client by the operator's hand: the same rules and policies, but nobody has to approve of it.
 
         Raises what `check` raises, and ValueError for an id that is none, or is taken.
@@ -222,27 +224,32 @@ class Registrar(Lifecycle):
         principal = Principal(OPERATOR, owner=owner)
         checked = replace(self.check(metadata, principal=principal), approval=None)
         information = self.new_client_information(checked) | ({"client_id": client_id} if client_id else {})
-        return self.register(information, checked, principal)
+        return self.register(information, checked, principal, by)
 
-    def approve(self, client_id: str, reason: str) -> None:
+    def approve(self, client_id: str, version: int, verdict: Verdict) -> None:
         """Lets a client that waits be used, or puts in force what it has asked to be, if it would be registered like that today.
 
-        Raises LookupError if it is not there, ValueError if nothing of it waits or today's rules and policies would register
+        `version` is that of the client whose wish was looked at: it may have sent another one since. Raises LookupError if it is
+        not there, ValueError if nothing of it waits, it has another version, or today's rules and policies would register
         something else, RaceLostError, and what `check` raises.
         """
         client = self._for_operator(client_id)
-        wish = (
-            json.loads(client.requested_metadata)["metadata"] if client.requested_metadata else client.client_metadata
-        )
-        if client.status == "pending" or client.requested_metadata:
-            wish = self.told(wish)
-            # Its statement was checked when it came, and may be over by now; whom it is of is checked again.
-            statement = self._statements.of(wish, None, wish.get(MEMBER))
-            if self._examination(wish, statement, client, principal_of(client), NO_FACTS).metadata != wish:
-                raise ValueError(
-                    "Today's rules and policies would register something else: the client has to send it again."
-                )
-        self._approve(client, reason)
+        if client.version != version:
+            raise ValueError(f"The client has changed: its version must be {version}, and is {client.version}.")
+        wish = client.client_metadata
+        if client.status == "active" and client.requested_metadata:
+            wish = json.loads(client.requested_metadata)["metadata"]
+        elif client.status != "pending":
+            raise ValueError("Nothing of the client waits for approval.")
+        wish = self.told(wish)
+        # Its statement was checked when it came, and may be over by now; whom it is of is checked again.
+        statement = self._statements.of(wish, None, wish.get(MEMBER))
+        checked = self._examination(wish, statement, client, principal_of(client), NO_FACTS)
+        if checked.metadata != wish:
+            raise ValueError(
+                "Today's rules and policies would register something else: the client has to send it again."
+            )
+        self._approve(client, checked, verdict)
 
     def count_for_quotas(self) -> int:
         """Counts the clients that are there, for quotas that are new, in the session's transaction."""
@@ -255,6 +262,7 @@ class Registrar(Lifecycle):
             request = json.loads(client.requested_metadata) if client.requested_metadata else None
             yield {
                 "client_id": client.client_id,
+                "version": client.version,
                 "owner": client.owned_by,
                 "since": client.waiting_since,
                 "reason": client.status_reason,

@@ -12,7 +12,7 @@ from joserfc.jwk import KeySet
 from flask_dynreg.errors import TemporarilyUnavailableError
 from flask_dynreg.metadata import redirect_uris
 from flask_dynreg.metadata.sectors import sector_identifier
-from flask_dynreg.metadata.server import words
+from flask_dynreg.metadata.server import CERTIFICATE_SUBJECTS, words
 from flask_dynreg.metadata.text import localized
 from flask_dynreg.outbound import FetchError
 
@@ -29,6 +29,7 @@ CONSENTED = frozenset(
         "token_endpoint_auth_method",
         "jwks",
         "jwks_uri",
+        *CERTIFICATE_SUBJECTS,
     }
 )
 """The members of the metadata that users agree to and trust in; those with a language tag too."""
@@ -54,6 +55,8 @@ class RegisteredClient(ClientMixin):
         name_skeleton: Any
         policies: Any
         expires_at: Any
+        requested_metadata: Any
+        waiting_since: Any
 
     _parsed: tuple[str | None, dict[str, Any]] | None = None
 
@@ -79,6 +82,11 @@ class RegisteredClient(ClientMixin):
         is_over = self.expires_at is not None and self.expires_at <= _registrar().credentials.now()
         return self.status in ("active", None) and not is_over  # None: not written yet
 
+    @property
+    def was_never_approved(self) -> bool:
+        """Whether it has waited for an operator since it was registered; it may have been suspended meanwhile."""
+        return self.waiting_since is not None and self.requested_metadata is None
+
     def is_under(self, policy: str) -> bool:
         """Whether the policy of this name, or of this name in a profile, held when the client registered or changed."""
         held: bool = _registrar().holds(self.policies, policy)
@@ -87,7 +95,7 @@ class RegisteredClient(ClientMixin):
     @property
     def consent_fingerprint(self) -> str:
         """Changes when anything does that a user has agreed to, for a host that remembers consent: SHA-256 in hexadecimal of the
-        redirect URIs, names, logos, scopes, grant types, authentication method and keys."""
+        redirect URIs, names, logos, scopes, grant types, authentication method, keys and subject of the certificate."""
         agreed = {
             name: value for name, value in sorted(self.client_metadata.items()) if name.partition("#")[0] in CONSENTED
         }

@@ -88,7 +88,8 @@ class Clients:
         later = (client.c.waiting_since == since) & (client.c.client_id > last)
         self._waiting = (
             select(*(client.c[name] for name in _CLIENT))
-            .where(client.c.issuer == issuer, or_(client.c.waiting_since > since, later))
+            .where(client.c.issuer == issuer, client.c.status.in_(("pending", "active")))
+            .where(or_(client.c.waiting_since > since, later))
             .order_by(client.c.waiting_since, client.c.client_id)
             .limit(MOST_AT_ONCE)
         )
@@ -116,9 +117,10 @@ class Clients:
             .execution_options(preserve_rowcount=True)  # SQLAlchemy keeps it of UPDATE and DELETE only
             for change in (self._replace, self._remove)
         )
+        is_alive = client.c.status.in_(("active", "pending"))
         self._suspendable = (
             select(client.c.client_id)
-            .where(client.c.issuer == issuer, client.c.status == "active")
+            .where(client.c.issuer == issuer, is_alive)
             .where(client.c.statement_issuer == bindparam("w_statement_issuer"))
             .limit(MOST_AT_ONCE)
         )
@@ -126,7 +128,7 @@ class Clients:
         these = client.c.client_id.in_(bindparam("w_these", expanding=True))
         values = {"status": "suspended", "status_reason": bindparam("c_reason"), "version": client.c.version + 1}
         values["updated_at"] = bindparam("c_updated_at", type_=client.c.updated_at.type)
-        self._suspend = update(client).where(these, client.c.status == "active").values(**values)
+        self._suspend = update(client).where(these, is_alive).values(**values)
         self._suspended = select(client.c.client_id, client.c.source, client.c.initial_access_token_id).where(these)
         # A default that Python computes does not come into force inside of another statement.
         others = [column for column in client.c if column.name not in _WRITTEN]

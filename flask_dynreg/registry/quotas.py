@@ -38,10 +38,10 @@ class Quotas:
         """Where a client is counted. Nothing, and no work, where there are no quotas."""
         if not self._most:
             return {}
-        return self._names(client.source, client.owned_by, client.software_id, client.status)
+        return self._names(client.source, client.owned_by, client.software_id, client.was_never_approved)
 
-    def _names(self, source: str | None, owner: str | None, software_id: str | None, status: str) -> Names:
-        pending = "all" if status == PENDING and owner is None else None
+    def _names(self, source: str | None, owner: str | None, software_id: str | None, is_pending: bool) -> Names:
+        pending = "all" if is_pending and owner is None else None
         counted = {source or "": "all", OWNER: owner, SOFTWARE: share_of(software_id, source), PENDING: pending}
         return {
             kind: sha256(f"{kind} {value}".encode()).hexdigest()
@@ -77,7 +77,8 @@ class Quotas:
         Nobody may register meanwhile.
         """
         client = self._client
-        told = (client.c.source, client.c.owned_by, client.c.software_id, client.c.status)
+        was_never_approved = client.c.waiting_since.is_not(None) & client.c.requested_metadata.is_(None)
+        told = (client.c.source, client.c.owned_by, client.c.software_id, was_never_approved)
         connection = self._sessions.connection()
         counts: Counter[str] = Counter()
         for row in connection.execute(select(*told).where(client.c.issuer == self._issuer)):

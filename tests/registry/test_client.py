@@ -267,3 +267,12 @@ def test_a_suspended_client_may_nothing(status: str | None, is_active: bool) -> 
     assert suspended.check_grant_type("refresh_token") is is_active
     assert suspended.check_response_type("code") is is_active
     assert suspended.check_redirect_uri("https://client.example/1")
+
+
+@pytest.mark.parametrize("member", ["client_name#ja", "logo_uri", "scope", "jwks_uri", "tls_client_auth_subject_dn"])
+def test_the_fingerprint_of_consent_is_another_when_what_was_agreed_to_is(member: str) -> None:
+    one, other = (client(**METADATA | {member: value}) for value in ("CN=a", "CN=b"))
+    assert one.consent_fingerprint != other.consent_fingerprint
+    assert (
+        one.consent_fingerprint == client(**one.client_metadata | {"tos_uri": "https://b.example"}).consent_fingerprint
+    )
