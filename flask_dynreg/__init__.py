@@ -1,5 +1,6 @@
 """OAuth 2.0 Dynamic Client Registration (RFC 7591, RFC 7592) for Flask apps on Authlib."""
 
+from flask_dynreg.access.permissions import Operator, Permission
 from flask_dynreg.errors import ConfigurationError, TemporarilyUnavailableError
 from flask_dynreg.extension import DynamicRegistration
 from flask_dynreg.lifecycle import RaceLostError, Withdrawal
@@ -51,6 +52,8 @@ __all__ = [
     "InitialAccessTokenMixin",
     "LookAlike",
     "Models",
+    "Operator",
+    "Permission",
     "PolicyContext",
     "Principal",
     "Profile",

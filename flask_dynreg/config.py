@@ -259,6 +259,11 @@ class Settings:
         "without being counted.",
         list_of(*DOORS),
     )
+    operators_api: bool = key(
+        False,
+        "Serve the operators' API below `DYNREG_URL_PREFIX` (docs/operators.md), for whom `dynreg.operator` names.",
+        boolean,
+    )
     management: tuple[str, ...] = key(
         list(OPERATIONS),
         "What a client may do at its client configuration endpoint (RFC 7592). `[]` turns it off.",

@@ -23,6 +23,17 @@ class ConfigurationError(Exception):
     """A `DYNREG_` key, or what a host passes to the extension, is wrong. The message names it and says what would be right."""
 
 
+class UnknownClientError(LookupError):
+    """There is no client with this id, for an operator who may know that."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no client with this id.")
+
+
+class DecisionError(ValueError):
+    """What an operator wants cannot be done with a client as it is. The message says what would be right."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong with client metadata: where (a JSON pointer, RFC 6901), what would be right, and who says so."""

@@ -8,11 +8,12 @@ from flask import Blueprint, Flask, current_app
 from marshmallow import Schema
 
 from flask_dynreg.access.doors import SessionUser
+from flask_dynreg.access.permissions import OperatorOf
 from flask_dynreg.config import Settings
 from flask_dynreg.errors import ConfigurationError
 from flask_dynreg.lifecycle import ClientColumns, Verdict, Withdrawal
 from flask_dynreg.metadata.schema import ClientMetadataSchema
-from flask_dynreg.operations import cli
+from flask_dynreg.operations import api, cli
 from flask_dynreg.outbound import Fetcher, GuardedFetcher
 from flask_dynreg.policies.examination import Explanation
 from flask_dynreg.policies.policy import Policy, Profile
@@ -77,6 +78,7 @@ class DynamicRegistration:
         self._clock = clock
         self._withdrawal_hooks: list[WithdrawalHook] = []
         self._session_user: SessionUser | None = None
+        self._operator_of: OperatorOf | None = None
         self._is_in_use = False
         self.blueprint: Blueprint = views.create_blueprint()
         """Where the endpoints are, before any app has it: for `before_request`, or a rate limit of the host's."""
@@ -101,6 +103,17 @@ class DynamicRegistration:
             raise ConfigurationError("session_user must come before init_app.")
         self._session_user = user
         return user
+
+    def operator(self, operator_of: OperatorOf) -> OperatorOf:
+        """Registers what says who operates the server and what they may do, for their API and for `--as` of the commands.
+
+        `operator_of(name)` gives the `Operator` of this name or, with None, the one who sends the request at hand; None if there
+        is none. Raises ConfigurationError once an app was set up.
+        """
+        if self._is_in_use:
+            raise ConfigurationError("operator must come before init_app.")
+        self._operator_of = operator_of
+        return operator_of
 
     def policy(self, policy: Policy) -> Policy:
         """Makes a function a policy by its own name, for `DYNREG_POLICIES` and the terms of initial access tokens.
@@ -130,11 +143,14 @@ class DynamicRegistration:
             schema=self._schema(),
             policies=self._policies,
             session_user=self._session_user,
+            operator_of=self._operator_of,
             fetcher=GuardedFetcher() if self._fetcher is None else self._fetcher,
         )
         addresses = Addresses(registrar.issuer, settings.url_prefix, app.config["APPLICATION_ROOT"])
         server = RegistrationServer(registrar, addresses, self._registration_endpoint, self._configuration_endpoint)
         views.install(app, self.blueprint, server)
+        if settings.operators_api:
+            api.install(app, server)
         if settings.discovery:
             discovery.install(app, registrar, addresses)
         elif settings.openid_discovery:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from flask_dynreg import signals
 from flask_dynreg.config import Settings
-from flask_dynreg.errors import ForbiddenError, UnknownTokenError
+from flask_dynreg.errors import DecisionError, ForbiddenError, UnknownClientError, UnknownTokenError
 from flask_dynreg.metadata.check import CheckedMetadata
 from flask_dynreg.metadata.key_rules import SECRET_OCTETS, secret_octets
 from flask_dynreg.metadata.lookalikes import ReservedNames, names
@@ -28,6 +28,7 @@ from flask_dynreg.registry.credentials import (
     new_token,
 )
 from flask_dynreg.registry.issuers import StatementIssuers
+from flask_dynreg.registry.models import LONGEST_TEXT
 from flask_dynreg.registry.principals import NO_TERMS, Principal
 from flask_dynreg.registry.quotas import Names, Quotas
 from flask_dynreg.registry.sessions import Sessions
@@ -37,9 +38,6 @@ from flask_dynreg.registry.used_statements import UsedStatements
 
 ClientInformation = dict[str, Any]
 """RFC 7591 section 3.2.1: what the server adds to the metadata."""
-
-LONGEST_REASON = 255
-"""Characters of a reason that are kept."""
 
 ClientColumns = Callable[[Mapping[str, Any], Principal], Mapping[str, Any]]
 """A host's own columns of a new client: from its metadata and from who registers it, to values by the name of the column."""
@@ -76,17 +74,13 @@ class Verdict:
     by: str | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < len(self.reason) <= LONGEST_REASON:
-            raise ValueError(f"reason must be of 1 to {LONGEST_REASON} characters.")
-
-
-def _actor(by: str | None) -> dict[str, str]:
-    return {"by": by} if by else {}
+        if not 0 < len(self.reason) <= LONGEST_TEXT:
+            raise DecisionError(f"reason must be of 1 to {LONGEST_TEXT} characters.")
 
 
 def _kept_reason(reason: str | None) -> str | None:
     """A policy of a host's may say more than is kept."""
-    return reason[:LONGEST_REASON] if reason else reason
+    return reason[:LONGEST_TEXT] if reason else reason
 
 
 def _end(issued_at: int, checked: CheckedMetadata) -> int | None:
@@ -175,7 +169,7 @@ class Lifecycle:
         )
         self._count({}, self._quotas.of(client))
         columns = self._client_columns(checked.metadata, principal) if self._client_columns else {}
-        self._clients.add(client, self._event("registered", client, checked, **_actor(by)), columns)
+        self._clients.add(client, self._event("registered", client, checked, by=by), columns)
         self._tell(signals.client_registered, client_id=client.client_id, source=principal.source)
         return Registered(client, secret, registration_access_token)
 
@@ -282,14 +276,14 @@ class Lifecycle:
             return
         after = {name: value for name, value in {**before, **changed}.items() if value is not None}
         client.set_client_metadata(after)
-        self._write(client, self._event("set_by_operator", client, members=sorted(changed), **_actor(by)))
+        self._write(client, self._event("set_by_operator", client, members=sorted(changed), by=by))
 
     def _for_operator(self, client_id: str) -> ClientRecord:
         """Raises LookupError if the client is not there."""
         self.sessions.session.flush()  # what waits in the session to be written counts
         client = self._clients.find(client_id) if is_client_id(client_id) else None
         if client is None:
-            raise LookupError("There is no client with this id.")
+            raise UnknownClientError()
         return client
 
     def _approve(self, client: ClientRecord, checked: CheckedMetadata, verdict: Verdict) -> None:
@@ -324,7 +318,7 @@ class Lifecycle:
         elif client.requested_metadata:
             client.requested_metadata = None
         else:
-            raise ValueError("Nothing of the client waits for approval.")
+            raise DecisionError("Nothing of the client waits for approval.")
         self._decided(client, "refused", verdict)
         self._count(counted, self._quotas.of(client))
 
@@ -332,7 +326,7 @@ class Lifecycle:
         """Lets a client not be used until it is resumed. Raises LookupError, ValueError if it is not active, RaceLostError."""
         client = self._for_operator(client_id)
         if client.status != "active":
-            raise ValueError(f"The client must be active; it is {client.status}.")
+            raise DecisionError(f"The client must be active; it is {client.status}.")
         client.status = "suspended"
         self._decided(client, "suspended", verdict)
 
@@ -343,7 +337,7 @@ class Lifecycle:
         """
         client = self._for_operator(client_id)
         if client.status != "suspended":
-            raise ValueError(f"The client must be suspended; it is {client.status}.")
+            raise DecisionError(f"The client must be suspended; it is {client.status}.")
         client.status = "pending" if client.was_never_approved else "active"
         self._decided(client, "resumed", verdict)
 
@@ -351,14 +345,14 @@ class Lifecycle:
         client.status_reason = verdict.reason
         if done in ("approved", "refused"):
             client.waiting_since = None
-        self._write(client, self._event(done, client, reason=verdict.reason, **_actor(verdict.by)))
+        self._write(client, self._event(done, client, reason=verdict.reason, by=verdict.by))
         signal = signals.DECISIONS[done]
         self._tell(signal, client_id=client.client_id, owner=client.owned_by, reason=verdict.reason)
 
     def delete(self, client: ClientRecord, by: str | None = None) -> None:
         """Deletes the client and, by the host's hooks, what was issued for it. `by` is the operator who does, if one does. Raises
         RaceLostError."""
-        if not self._clients.remove(client, self._event("deleted", client, **_actor(by))):
+        if not self._clients.remove(client, self._event("deleted", client, by=by)):
             raise RaceLostError()
         self._count(self._quotas.of(client), {})
         self._withdraw(Withdrawal(client.client_id, everything=True))
@@ -369,8 +363,16 @@ class Lifecycle:
         return self._clients.suspend(statement_issuer, software_id, reason, self.credentials.now())
 
     def _event(
-        self, type_: str, client: ClientRecord, checked: CheckedMetadata | None = None, **details: Any
+        self,
+        type_: str,
+        client: ClientRecord,
+        checked: CheckedMetadata | None = None,
+        *,
+        by: str | None = None,
+        **details: Any,
     ) -> dict[str, Any]:
+        if by:
+            details["by"] = by
         if checked and checked.taken:
             details["taken"] = checked.taken
         if checked and checked.policies:

@@ -1,6 +1,5 @@
 """The use cases, without HTTP: check, explain, authenticate, find; and by `Lifecycle` all that changes a client."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from logging import INFO
@@ -15,10 +14,17 @@ from sqlalchemy.exc import DBAPIError, TimeoutError
 from flask_dynreg import signals
 from flask_dynreg.access.certificates import CertificateHeader
 from flask_dynreg.access.doors import STATED, Doors, SessionUser
+from flask_dynreg.access.permissions import OperatorOf, Permissions
 from flask_dynreg.access.rates import Rates
 from flask_dynreg.access.signed_tokens import SignedTokens
 from flask_dynreg.config import Settings
-from flask_dynreg.errors import ConfigurationError, Problem, TemporarilyUnavailableError, UnknownTokenError
+from flask_dynreg.errors import (
+    ConfigurationError,
+    DecisionError,
+    Problem,
+    TemporarilyUnavailableError,
+    UnknownTokenError,
+)
 from flask_dynreg.lifecycle import ClientColumns, Lifecycle, Registered, Verdict, Withdrawal
 from flask_dynreg.metadata import key_sets
 from flask_dynreg.metadata.check import CheckedMetadata, MetadataCheck
@@ -47,7 +53,7 @@ from flask_dynreg.registry.credentials import (
     matches_digest,
 )
 from flask_dynreg.registry.issuers import StatementIssuers
-from flask_dynreg.registry.models import Models, RegisteredClientMixin
+from flask_dynreg.registry.models import LONGEST_TEXT, Models, RegisteredClientMixin
 from flask_dynreg.registry.principals import NO_FACTS, OPEN, Principal, RequestFacts, Terms
 from flask_dynreg.registry.quotas import Quotas
 from flask_dynreg.registry.sessions import Sessions
@@ -89,6 +95,7 @@ class Registrar(Lifecycle):
         fetcher: Fetcher,
         policies: Mapping[str, Policy | Profile],
         session_user: SessionUser | None,
+        operator_of: OperatorOf | None,
     ) -> None:
         self._app = app
         self.issuer = str(settings.server_metadata["issuer"])
@@ -98,6 +105,7 @@ class Registrar(Lifecycle):
         self.sessions = Sessions(db, models.client)
         self._clients = Clients(self.sessions, models, self.issuer)
         self.tokens = InitialAccessTokens(self.sessions, models, self.credentials, self.issuer)
+        self.permissions = Permissions(operator_of)
         self.certificates = CertificateHeader(settings.certificate_header, settings.trusted_proxies)
         rates = Rates(settings.limits, settings.limits_storage, self.issuer, settings.limits_on_failure)
         self._quotas = Quotas(self.sessions, models, self.issuer, settings.quotas)
@@ -218,9 +226,11 @@ class Registrar(Lifecycle):
         Raises what `check` raises, and ValueError for an id that is none, or is taken.
         """
         if client_id is not None and not (is_client_id(client_id) and self._clients.is_free(client_id)):
-            raise ValueError(
+            raise DecisionError(
                 "client_id must be of the characters A-Z a-z 0-9 - _, at most 255 of them, and not be taken."
             )
+        if owner is not None and not 0 < len(owner) <= LONGEST_TEXT:
+            raise DecisionError(f"owner must be of 1 to {LONGEST_TEXT} characters.")
         principal = Principal(OPERATOR, owner=owner)
         checked = replace(self.check(metadata, principal=principal), approval=None)
         information = self.new_client_information(checked) | ({"client_id": client_id} if client_id else {})
@@ -235,18 +245,18 @@ class Registrar(Lifecycle):
         """
         client = self._for_operator(client_id)
         if client.version != version:
-            raise ValueError(f"The client has changed: its version must be {version}, and is {client.version}.")
+            raise DecisionError(f"The client has changed: its version must be {version}, and is {client.version}.")
         wish = client.client_metadata
-        if client.status == "active" and client.requested_metadata:
-            wish = json.loads(client.requested_metadata)["metadata"]
+        if client.status == "active" and client.requested:
+            wish = client.requested
         elif client.status != "pending":
-            raise ValueError("Nothing of the client waits for approval.")
+            raise DecisionError("Nothing of the client waits for approval.")
         wish = self.told(wish)
         # Its statement was checked when it came, and may be over by now; whom it is of is checked again.
         statement = self._statements.of(wish, None, wish.get(MEMBER))
         checked = self._examination(wish, statement, client, principal_of(client), NO_FACTS)
         if checked.metadata != wish:
-            raise ValueError(
+            raise DecisionError(
                 "Today's rules and policies would register something else: the client has to send it again."
             )
         self._approve(client, checked, verdict)
@@ -255,25 +265,25 @@ class Registrar(Lifecycle):
         """Counts the clients that are there, for quotas that are new, in the session's transaction."""
         return self._quotas.count_anew()
 
-    def waiting(self) -> Iterator[dict[str, Any]]:
-        """What waits for approval, the longest first: a client's id, owner and metadata, and why it waits; `requested` is what a
-        client in force asks to be."""
-        for client in self._clients.waiting():
-            request = json.loads(client.requested_metadata) if client.requested_metadata else None
-            yield {
-                "client_id": client.client_id,
-                "version": client.version,
-                "owner": client.owned_by,
-                "since": client.waiting_since,
-                "reason": client.status_reason,
-                "metadata": client.client_metadata,
-                "requested": request and request["metadata"],
-            }
+    def waiting(self) -> Iterator[ClientRecord]:
+        """Those that wait for an operator, themselves or with a change for which they ask, the longest first."""
+        return self._clients.waiting()
+
+    def find_clients(self, after: str, owner: str | None, software_id: str | None) -> Sequence[ClientRecord]:
+        """A page of clients, in the order of their ids, from the one behind `after`."""
+        return self._clients.page(after, owner, software_id)
+
+    def known_client(self, client_id: str) -> ClientRecord:
+        """Raises LookupError if it is not there."""
+        return self._for_operator(client_id)
 
     def issue_token(
         self, label: str | None, expires_in: int | None, uses: int | None, owner: str | None, terms: Terms
     ) -> str:
         """A new initial access token. Raises ValueError for terms that could never be met, naming what is wrong."""
+        for name, value in (("label", label), ("owner", owner)):
+            if value is not None and not 0 < len(value) <= LONGEST_TEXT:
+                raise ValueError(f"{name} must be of 1 to {LONGEST_TEXT} characters.")
         self._examination.check_terms(terms)
         return self.tokens.issue(label, expires_in, uses, owner, terms)
 

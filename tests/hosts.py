@@ -30,7 +30,9 @@ def own_models(db: SQLAlchemy) -> Models:
 
 
 @contextmanager
-def app_whose_database_is_down(**config: Any) -> Iterator[tuple[Flask, DynamicRegistration]]:
+def app_whose_database_is_down(
+    dynreg: DynamicRegistration | None = None, **config: Any
+) -> Iterator[tuple[Flask, DynamicRegistration]]:
     """Nobody listens at the port of its URL."""
     with reserved_port() as port:
         app = Flask(__name__)
@@ -41,8 +43,9 @@ def app_whose_database_is_down(**config: Any) -> Iterator[tuple[Flask, DynamicRe
             DYNREG_SERVER_METADATA=SERVER_METADATA,
             **config,
         )
-        db = SQLAlchemy(app)
-        dynreg = DynamicRegistration(db)
+        dynreg = dynreg or DynamicRegistration(SQLAlchemy())
+        db: SQLAlchemy = dynreg._db
+        db.init_app(app)
         dynreg.init_app(app)
         yield app, dynreg
         with app.app_context():

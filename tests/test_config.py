@@ -1,8 +1,7 @@
-"""The `DYNREG_` keys: what each is by default, what stops the start, and where values may come from."""
+"""The `DYNREG_` keys: what each is by default, and what stops the start."""
 
 import dataclasses
 import json
-import os
 import re
 from base64 import urlsafe_b64encode
 from typing import Any
@@ -41,6 +40,7 @@ DEFAULTS: dict[str, Any] = {
     "DYNREG_LIMITS_STORAGE": "memory://",
     "DYNREG_QUOTAS": {},
     "DYNREG_LIMITS_ON_FAILURE": ("open", "software_statement"),
+    "DYNREG_OPERATORS_API": False,
     "DYNREG_MANAGEMENT": ("read", "update", "delete"),
     "DYNREG_CORS_ORIGINS": "*",
     "DYNREG_MAX_REQUEST_BYTES": 65536,
@@ -113,6 +113,7 @@ WRONG: dict[str, list[Any]] = {
     "DYNREG_LIMITS_STORAGE": [None, "", 1, ["memory://"], "nowhere://"],
     "DYNREG_QUOTAS": [None, 1, ["open"], {"open": "1"}, {"open": -1}, {"open": True}, {"client": 1}, {"open": 2**31}],
     "DYNREG_LIMITS_ON_FAILURE": ["open", None, ["refuse"], ["open", "open"], {"open": "refuse"}],
+    "DYNREG_OPERATORS_API": [None, 0, 1, "true", "False", []],
     "DYNREG_MANAGEMENT": ["read", None, True, ["write"], ["read", "read"], [None]],
     "DYNREG_CORS_ORIGINS": [
         None,
@@ -156,6 +157,7 @@ RIGHT: list[tuple[str, Any]] = [
     ("DYNREG_LIMITS_STORAGE", "redis://127.0.0.1:6379/1"),
     ("DYNREG_QUOTAS", {"open": 10, "owner": 0, "software_id": 1, "pending": 5}),
     ("DYNREG_LIMITS_ON_FAILURE", []),
+    ("DYNREG_OPERATORS_API", False),
     ("DYNREG_MANAGEMENT", []),
     ("DYNREG_MANAGEMENT", ["read"]),
     ("DYNREG_CORS_ORIGINS", []),
@@ -308,100 +310,6 @@ def test_openid_discovery_needs_discovery() -> None:
 def test_a_scheme_that_runs_or_reads_things_cannot_be_allowed(scheme: str) -> None:
     message = fault(DYNREG_PRIVATE_SCHEMES={"cursor": ".*", scheme: ".*"})
     assert message.startswith("DYNREG_PRIVATE_SCHEMES") and scheme in message and "cursor" not in message
-
-
-# ---- From the environment
-
-
-@pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    for name in [name for name in os.environ if name.startswith("FLASK_")]:
-        monkeypatch.delenv(name)
-    return monkeypatch
-
-
-def started_from_environment() -> Settings:
-    app = Flask(__name__)
-    app.config["DYNREG_SERVER_METADATA"] = dict(SERVER_METADATA)
-    app.config.from_prefixed_env()
-    return start(app)
-
-
-@pytest.mark.parametrize(
-    ("key", "text", "value"),
-    [
-        ("DYNREG_ACCESS", '["open"]', ("open",)),
-        ("DYNREG_ACCESS", "[]", ()),
-        ("DYNREG_URL_PREFIX", "/register-here", "/register-here"),
-        ("DYNREG_DISCOVERY", "false", False),
-        ("DYNREG_DEFAULT_SCOPES", '["mcp:read"]', ("mcp:read",)),
-        ("DYNREG_UNSUPPORTED", "reject", "reject"),
-        ("DYNREG_APPLICATION_TYPE", "strict", "strict"),
-        ("DYNREG_PRIVATE_SCHEMES", '{"myapp": "[a-z]*"}', {"myapp": "[a-z]*"}),
-        ("DYNREG_PRIVATE_SCHEMES__myapp", "[a-z]*", {"myapp": "[a-z]*"}),
-        ("DYNREG_SECRET_KEYS", json.dumps([FERNET_KEY]), (FERNET_KEY,)),
-        ("DYNREG_CLIENT_SECRET_LIFETIME", "3600", 3600),
-        ("DYNREG_MANAGEMENT", '["read", "delete"]', ("read", "delete")),
-        ("DYNREG_CORS_ORIGINS", "*", "*"),
-        ("DYNREG_CORS_ORIGINS", "[]", ()),
-        ("DYNREG_MAX_REQUEST_BYTES", "2048", 2048),
-    ],
-)
-def test_every_key_can_come_from_the_environment(
-    environment: pytest.MonkeyPatch, key: str, text: str, value: Any
-) -> None:
-    environment.setenv(f"FLASK_{key}", text)
-    assert in_force(started_from_environment(), key.partition("__")[0]) == value
-
-
-def test_the_server_metadata_can_come_from_the_environment_as_a_whole(environment: pytest.MonkeyPatch) -> None:
-    whole = SERVER_METADATA | {"issuer": "https://whole.example", "scopes_supported": ["one"]}
-    environment.setenv("FLASK_DYNREG_SERVER_METADATA", json.dumps(whole))
-    assert started_from_environment().server_metadata["issuer"] == "https://whole.example"
-    assert started_from_environment().server_metadata["scopes_supported"] == ["one"]
-
-
-def test_the_server_metadata_can_come_from_the_environment_member_by_member(environment: pytest.MonkeyPatch) -> None:
-    environment.setenv("FLASK_DYNREG_SERVER_METADATA__issuer", "https://other.example")
-    environment.setenv("FLASK_DYNREG_SERVER_METADATA__scopes_supported", '["one"]')
-    settings = started_from_environment()
-    assert settings.server_metadata["issuer"] == "https://other.example"
-    assert settings.server_metadata["scopes_supported"] == ["one"]
-    assert settings.server_metadata["token_endpoint"] == SERVER_METADATA["token_endpoint"]
-
-
-@pytest.mark.parametrize(
-    ("key", "text", "form"),
-    [
-        ("DYNREG_ACCESS", "open", '["open", "initial_access_token", "software_statement", "session", "mutual_tls"]'),
-        (
-            "DYNREG_ACCESS",
-            "open,initial_access_token",
-            '["open", "initial_access_token", "software_statement", "session", "mutual_tls"]',
-        ),
-        ("DYNREG_MANAGEMENT", "read", '["read", "update", "delete"]'),
-        ("DYNREG_DEFAULT_SCOPES", "mcp:read mcp:write", '["..."]'),
-        ("DYNREG_CORS_ORIGINS", "https://app.example", '["https://app.example"]'),
-        ("DYNREG_SERVER_METADATA", "https://as.example", '{"issuer": "https://..."}'),
-        ("DYNREG_SERVER_METADATA__scopes_supported", "mcp:read", '["..."]'),
-    ],
-)
-def test_a_bare_string_where_json_belongs_stops_the_start_and_shows_the_json(
-    environment: pytest.MonkeyPatch, key: str, text: str, form: str
-) -> None:
-    environment.setenv(f"FLASK_{key}", text)
-    with pytest.raises(ConfigurationError, match=re.escape(form)) as caught:
-        started_from_environment()
-    assert str(caught.value).startswith(key.partition("__")[0])
-
-
-def test_a_key_for_secrets_without_a_list_around_it_stops_the_start_and_is_not_shown(
-    environment: pytest.MonkeyPatch,
-) -> None:
-    environment.setenv("FLASK_DYNREG_SECRET_KEYS", FERNET_KEY)
-    with pytest.raises(ConfigurationError, match=r"^DYNREG_SECRET_KEYS must be a list") as caught:
-        started_from_environment()
-    assert FERNET_KEY not in str(caught.value)
 
 
 # ---- Copies

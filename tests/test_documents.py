@@ -14,11 +14,12 @@ import pytest
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
-from flask_dynreg import DynamicRegistration, GuardedFetcher, Terms
+from flask_dynreg import DynamicRegistration, GuardedFetcher, Permission, Terms
 from flask_dynreg.config import DOORS
 from flask_dynreg.metadata import key_sets, remote_keys
 from flask_dynreg.metadata.signers import Signer
 from flask_dynreg.metadata.statement_issuers import SignedRequests, StatementIssuer
+from flask_dynreg.operations.api import OPERATIONS
 from flask_dynreg.pacing import Budget, Budgets, Pauses
 from flask_dynreg.policies.profiles import PROFILES
 from flask_dynreg.policies.shipped import PLAIN, WITH_SETTINGS
@@ -125,6 +126,33 @@ def test_every_door_is_told_and_the_function_that_is_shown_works(make_app: MakeA
         cookie["user"] = "alice"
     answer = http.post("/oauth2/register", json=CLIENT, headers={"Sec-Fetch-Site": "same-origin"})
     assert answer.status_code == 201
+
+
+# ---- docs/operators.md
+
+
+def test_every_permission_and_operation_is_told_and_the_function_that_is_shown_works(make_app: MakeApp) -> None:
+    page = (ROOT / "docs" / "operators.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+:\w+)` \|", page, re.MULTILINE) == list(Permission)
+    told = re.findall(r"^\| `([A-Z]+) (/\S+)` \| `(\S+)` \| (.*?) ?\|", page, re.MULTILINE)
+    there = {
+        (method, path, each.permission): set(each.body.fields)
+        for path, methods in OPERATIONS.items()
+        for method, each in methods.items()
+    }
+    body = {(method, path, permission): set(re.findall(r"`(\w+)`", sent)) for method, path, permission, sent in told}
+    assert body == there | {("GET", "/clients", "clients:read"): set()}
+    (shown,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    db = SQLAlchemy()
+    names: dict[str, Any] = {"dynreg": DynamicRegistration(db)}
+    exec(shown, names)  # noqa: S102 - it is our own text
+    app = make_app(db, names["dynreg"], SECRET_KEY="for the tests", DYNREG_OPERATORS_API=True)
+    http = app.test_client()
+    assert http.get("/oauth2/operators/clients").status_code == 401
+    with http.session_transaction() as cookie:
+        cookie["operator"] = "bob"
+    assert http.get("/oauth2/operators/clients").get_json() == {"clients": [], "next": None}
+    assert http.get("/oauth2/operators/tokens").status_code == 403
 
 
 # ---- docs/tokens.md

@@ -1,106 +1,119 @@
 """Clients in the hands of operators: `flask dynreg clients`."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TextIO
+from collections.abc import Callable
+from typing import Any
 
 import click
-from authlib.oauth2 import OAuth2Error
 from flask import current_app
-from flask.cli import AppGroup, with_appcontext
-from sqlalchemy.exc import DBAPIError, TimeoutError
+from flask.cli import AppGroup
 
-from flask_dynreg.errors import RefusedMetadataError
-from flask_dynreg.lifecycle import RaceLostError
+from flask_dynreg.lifecycle import Verdict
+from flask_dynreg.operations.commands import NUMBER, Desk, json_object, operated, short
 from flask_dynreg.protocol import views
 from flask_dynreg.protocol.endpoints import RegistrationServer
-from flask_dynreg.registrar import Registrar
+from flask_dynreg.registry.clients import ClientRecord
 
-clients = AppGroup("clients", help="Create clients, and decide about those that are there.")
-
-LONGEST = 255
-
-
-@contextmanager
-def _registrar() -> Iterator[Registrar]:
-    registrar: Registrar = current_app.extensions["dynreg"]
-    try:
-        yield registrar
-        registrar.sessions.session.commit()
-    except RaceLostError as error:
-        raise click.ClickException("Somebody else changes the client at this moment. Try again.") from error
-    except (DBAPIError, TimeoutError) as error:
-        raise click.ClickException("The database could not do it. Are its tables there and up to date?") from error
+clients = AppGroup("clients", help="Create clients, find them, and decide about those that are there.")
 
 
 @clients.command()
-@click.argument("file", type=click.File(encoding="utf-8"))
-@click.option("--owner", help="Whom the client belongs to.")
+@click.argument("metadata", metavar="FILE", type=click.File("rb"), callback=json_object)
+@click.option("--owner", callback=short, help="Whom the client belongs to.")
 @click.option("--client-id", help="Its id; a new one by default.")
-@with_appcontext
-def create(file: TextIO, owner: str | None, client_id: str | None) -> None:
+@operated("clients:write")
+def create(desk: Desk, metadata: dict[str, Any], owner: str | None, client_id: str | None) -> str:
     """Register a client with the metadata in a JSON file (- for standard input).
 
     Prints what the client has to know, its secret and its registration access token among it: they are not shown again.
     """
-    try:
-        metadata = json.load(file)
-    except ValueError as fault:
-        raise click.BadParameter("must be JSON.", param_hint="FILE") from fault
-    if not isinstance(metadata, dict):
-        raise click.BadParameter("must be a JSON object.", param_hint="FILE")
     server: RegistrationServer = current_app.extensions[views.SERVER]
-    with _registrar() as registrar:
-        try:
-            told = server.told(registrar.create(metadata, owner, client_id))
-        except RefusedMetadataError as error:
-            raise click.ClickException(f"The client is refused: {_told(error)}") from error
-        except OAuth2Error as error:
-            raise click.ClickException(f"The client is refused: {error.error}") from error
-        except ValueError as fault:
-            raise click.BadParameter(str(fault), param_hint="--client-id") from fault
-    click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+    told = server.told(desk.registrar.create(metadata, owner, client_id, desk.by))
+    return json.dumps(told, indent=2, ensure_ascii=False)
+
+
+@clients.command("list")
+@click.option("--owner", help="Those of this owner alone.")
+@click.option("--software-id", help="Those of this software alone.")
+@operated("clients:read")
+def list_clients(desk: Desk, owner: str | None, software_id: str | None) -> None:
+    """List the clients, one JSON object a line, in the order of their ids."""
+    last = ""
+    while page := desk.registrar.find_clients(last, owner, software_id):
+        for client in page:
+            click.echo(json.dumps(as_json(client), ensure_ascii=False))
+        last = page[-1].client_id
 
 
 @clients.command()
-@with_appcontext
-def waiting() -> None:
-    """List what waits for approval, one JSON object a line: new clients, and changes that clients ask for."""
-    with _registrar() as registrar:
-        for client in registrar.waiting():
-            click.echo(json.dumps(client, ensure_ascii=False))
+@click.argument("client_id")
+@operated("clients:read")
+def show(desk: Desk, client_id: str) -> str:
+    """Show what is known of a client: its metadata, where it came from, and what it waits for."""
+    return json.dumps(as_json(desk.registrar.known_client(client_id)), indent=2, ensure_ascii=False)
 
 
-def _told(error: RefusedMetadataError) -> str:
-    return f"{error.error}" + "".join(
-        f"\n  {problem.pointer or '/'} {problem.description}" for problem in error.problems
-    )
+@clients.command()
+@operated("clients:read")
+def waiting(desk: Desk) -> None:
+    """List what waits for approval, one JSON object a line, the longest first: new clients, and changes that clients ask for."""
+    for client in desk.registrar.waiting():
+        click.echo(json.dumps(as_json(client), ensure_ascii=False))
 
 
-def _decision(name: str, done: str, text: str, decide: Callable[[Registrar], Callable[[str, str], None]]) -> None:
+@clients.command()
+@click.argument("client_id")
+@operated("clients:delete")
+def delete(desk: Desk, client_id: str) -> str:
+    """Delete a client, and end what was issued for it."""
+    desk.registrar.delete(desk.registrar.known_client(client_id), desk.by)
+    return "The client is deleted."
+
+
+@clients.command()
+@click.argument("client_id")
+@click.option(
+    "--version", type=NUMBER, required=True, help="That of the client when its wish was looked at: see waiting."
+)
+@click.option("--reason", required=True, callback=short, help="Why; kept for operators and told to the client's owner.")
+@operated("clients:approve")
+def approve(desk: Desk, client_id: str, version: int, reason: str) -> str:
+    """Let a client that waits be used, or put its change in force."""
+    desk.registrar.approve(client_id, version, Verdict(reason, desk.by))
+    return "The client is approved."
+
+
+def _decision(name: str, done: str, text: str, decide: Callable[[Desk], Callable[[str, Verdict], None]]) -> None:
     @clients.command(name, help=text)
     @click.argument("client_id")
-    @click.option("--reason", required=True, help="Why; kept for operators and told to the client's owner.")
-    @with_appcontext
-    def command(client_id: str, reason: str) -> None:
-        if len(reason) > LONGEST:
-            raise click.BadParameter(f"must be of at most {LONGEST} characters.", param_hint="--reason")
-        with _registrar() as registrar:
-            try:
-                decide(registrar)(client_id, reason)
-            except (LookupError, ValueError) as fault:
-                raise click.ClickException(str(fault)) from fault
-            except RefusedMetadataError as error:
-                raise click.ClickException(f"Today's rules refuse it: {_told(error)}") from error
-            except OAuth2Error as error:
-                raise click.ClickException(f"Today's rules refuse it: {error.error}") from error
-        click.echo(f"The client is {done}.")
+    @click.option("--reason", required=True, callback=short, help="Why; kept for operators and told to the owner.")
+    @operated("clients:approve")
+    def command(desk: Desk, client_id: str, reason: str) -> str:
+        decide(desk)(client_id, Verdict(reason, desk.by))
+        return f"The client is {done}."
 
 
-_decision(
-    "approve", "approved", "Let a client that waits be used, or put its change in force.", lambda made: made.approve
-)
-_decision("refuse", "refused", "Refuse a client that waits, or its change.", lambda made: made.refuse)
-_decision("suspend", "suspended", "Let a client not be used until it is resumed.", lambda made: made.suspend)
-_decision("resume", "resumed", "Let a suspended client be used again.", lambda made: made.resume)
+_decision("refuse", "refused", "Refuse a client that waits, or its change.", lambda desk: desk.registrar.refuse)
+_decision("suspend", "suspended", "Let a client not be used until it is resumed.", lambda desk: desk.registrar.suspend)
+_decision("resume", "resumed", "Let a suspended client be used again.", lambda desk: desk.registrar.resume)
+
+
+def as_json(client: ClientRecord) -> dict[str, Any]:
+    """What operators see of a client: all but its secrets. Times are seconds since the epoch."""
+    return {
+        "client_id": client.client_id,
+        "version": client.version,
+        "status": client.status,
+        "reason": client.status_reason,
+        "source": client.source,
+        "initial_access_token_id": client.initial_access_token_id,
+        "owner": client.owned_by,
+        "statement_issuer": client.statement_issuer,
+        "policies": json.loads(client.policies or "[]"),
+        "terms": json.loads(client.terms or "{}"),
+        "registered_at": client.client_id_issued_at,
+        "expires_at": client.expires_at,
+        "waiting_since": client.waiting_since,
+        "metadata": client.client_metadata,
+        "requested": client.requested,
+    }

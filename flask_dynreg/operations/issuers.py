@@ -1,17 +1,14 @@
 """Who may sign software statements, in the hands of operators: `flask dynreg issuer`."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import IO
+from typing import Any
 
 import click
-from flask import current_app
-from flask.cli import AppGroup, with_appcontext
-from sqlalchemy.exc import DBAPIError, IntegrityError, TimeoutError
+from flask.cli import AppGroup
+from sqlalchemy.exc import IntegrityError
 
-from flask_dynreg.metadata.json_objects import parsed_object
 from flask_dynreg.metadata.statement_issuers import StatementIssuer
+from flask_dynreg.operations.commands import Desk, json_object, operated
 from flask_dynreg.registrar import Registrar
 
 issuer = AppGroup("issuer", help="Trust those who sign software statements, or no longer.")
@@ -19,92 +16,77 @@ issuer = AppGroup("issuer", help="Trust those who sign software statements, or n
 SETTING = "DYNREG_STATEMENT_ISSUERS"
 
 
-@contextmanager
-def _registrar() -> Iterator[Registrar]:
-    registrar: Registrar = current_app.extensions["dynreg"]
-    try:
-        yield registrar
-    except IntegrityError as error:
-        raise click.ClickException("It is there already; --replace puts this in its place.") from error
-    except (DBAPIError, TimeoutError) as error:
-        raise click.ClickException("The database could not do it. Are its tables there and up to date?") from error
-
-
 @issuer.command()
-@click.argument("file", type=click.File("rb"))
+@click.argument("description", metavar="FILE", type=click.File("rb"), callback=json_object)
 @click.option("--replace", is_flag=True, help="Change an issuer that is there already.")
-@with_appcontext
-def add(file: IO[bytes], replace: bool) -> None:
+@operated("issuers:manage")
+def add(desk: Desk, description: dict[str, Any], replace: bool) -> str:
     """Trust the issuer that a JSON file describes (- is the standard input)."""
+    issuers = desk.registrar.issuers
     try:
-        described = StatementIssuer.from_json(parsed_object(file.read()))
+        described = StatementIssuer.from_json(description)
     except ValueError as fault:
         raise click.BadParameter(str(fault), param_hint="FILE") from fault
-    with _registrar() as registrar:
-        if described.issuer in registrar.issuers.configured:
-            raise click.ClickException(f"{described.issuer} is in {SETTING}, which wins.")
-        if not replace:
-            registrar.issuers.add(described)
-        elif not registrar.issuers.replace(described):
+    if described.issuer in issuers.configured:
+        raise click.ClickException(f"{described.issuer} is in {SETTING}, which wins.")
+    if replace:
+        if not issuers.replace(described):
             raise click.ClickException("It is not there, or somebody else changes it at this moment.")
-        registrar.sessions.session.commit()
-    click.echo(f"Software statements of {described.issuer} are taken.")
+    else:
+        try:
+            issuers.add(described)
+        except IntegrityError as error:
+            raise click.ClickException("It is there already; --replace puts this in its place.") from error
+    return f"Software statements of {described.issuer} are taken."
 
 
 @issuer.command("list")
 @click.option("--json", "as_json", is_flag=True, help="All that is known of each, as a JSON array.")
-@with_appcontext
-def list_issuers(as_json: bool) -> None:
+@operated("issuers:manage")
+def list_issuers(desk: Desk, as_json: bool) -> str | None:
     """Show who is trusted."""
-    with _registrar() as registrar:
-        trusted = [(SETTING, known) for known in registrar.issuers.configured.values()]
-        trusted += [("database", known) for known in registrar.issuers.kept().values()]
+    trusted = [(SETTING, known) for known in desk.registrar.issuers.configured.values()]
+    trusted += [("database", known) for known in desk.registrar.issuers.kept().values()]
     if as_json:
-        click.echo(json.dumps([{**known.to_json(), "from": place} for place, known in trusted], indent=2))
-        return
-    for place, known in trusted:
-        click.echo(f"{known.issuer}\t{place}")
+        return json.dumps([{**known.to_json(), "from": place} for place, known in trusted], indent=2)
+    return "\n".join(f"{known.issuer}\t{place}" for place, known in trusted) or None
 
 
 @issuer.command()
 @click.argument("name", metavar="ISSUER")
-@with_appcontext
-def withdraw(name: str) -> None:
+@operated("issuers:manage")
+def withdraw(desk: Desk, name: str) -> str:
     """Trust an issuer no longer, and suspend all clients with a software statement of it."""
-    with _registrar() as registrar:
-        if name in registrar.issuers.configured:
-            raise click.ClickException(f"{name} is in {SETTING}: take it out there first.")
-        was_there = registrar.issuers.remove(name)
-        registrar.sessions.session.commit()
-        suspended = _suspend(registrar, name, None, "The issuer of its software statement is not trusted any more.")
+    registrar = desk.registrar
+    if name in registrar.issuers.configured:
+        raise click.ClickException(f"{name} is in {SETTING}: take it out there first.")
+    was_there = registrar.issuers.remove(name)
+    registrar.sessions.session.commit()
+    suspended = _suspend(registrar, name, None, "The issuer of its software statement is not trusted any more.")
     if not was_there and not suspended:
         raise click.ClickException("There is no such issuer, and no client of it.")
-    click.echo(f"{suspended} clients are suspended.")
+    return f"{suspended} clients are suspended."
 
 
 @issuer.command()
 @click.argument("name", metavar="ISSUER")
 @click.argument("software_id")
-@with_appcontext
-def approve(name: str, software_id: str) -> None:
+@operated("issuers:manage")
+def approve(desk: Desk, name: str, software_id: str) -> None:
     """Take statements about a software (again). Clients that are suspended stay so."""
-    with _registrar() as registrar:
-        _decide(registrar, name, software_id, approved=True)
-        registrar.sessions.session.commit()
+    _decide(desk.registrar, name, software_id, approved=True)
 
 
 @issuer.command()
 @click.argument("name", metavar="ISSUER")
 @click.argument("software_id")
-@with_appcontext
-def disapprove(name: str, software_id: str) -> None:
+@operated("issuers:manage")
+def disapprove(desk: Desk, name: str, software_id: str) -> str:
     """Take no more statements about a software, and suspend its clients."""
-    with _registrar() as registrar:
-        _decide(registrar, name, software_id, approved=False)
-        registrar.sessions.session.commit()
-        reason = "The software of its software statement is not approved any more."
-        suspended = _suspend(registrar, name, software_id, reason)
-    click.echo(f"{suspended} clients are suspended.")
+    _decide(desk.registrar, name, software_id, approved=False)
+    desk.registrar.sessions.session.commit()
+    reason = "The software of its software statement is not approved any more."
+    return f"{_suspend(desk.registrar, name, software_id, reason)} clients are suspended."
 
 
 def _decide(registrar: Registrar, name: str, software_id: str, *, approved: bool) -> None:

@@ -66,6 +66,14 @@ def answer_errors(blueprint: Blueprint) -> None:
 
 
 def exempt_from_csrf(app: Flask, blueprint: Blueprint) -> None:
-    """No client could send Flask-WTF's token. Where a session opens the door, `Doors` asks where the script is from."""
-    if csrf := app.extensions.get("csrf"):
-        csrf.exempt(blueprint)
+    """No client could send Flask-WTF's token. Where a session lets in, the view asks itself where the script is from."""
+    exempted = False
+
+    def exempt() -> None:
+        nonlocal exempted
+        if not exempted and (csrf := app.extensions.get("csrf")):
+            csrf.exempt(blueprint)
+            exempted = True
+
+    exempt()
+    app.before_request(exempt)  # it may be set up after us; its check runs after this one then

@@ -27,12 +27,12 @@ def configuration_methods(registrar: Registrar) -> list[str]:
 def _respond(methods: list[str], server: RegistrationServer, name: str) -> Response:
     if not methods:
         return responses.not_found()
-    if request.method != "OPTIONS" and _is_insecure(server.registrar.issuer):
+    if request.method != "OPTIONS" and is_insecure(server.registrar.issuer):
         return responses.insecure_transport()
     return answer(methods, lambda: server.create_endpoint_response(name))
 
 
-def _is_insecure(issuer: str) -> bool:
+def is_insecure(issuer: str) -> bool:
     """RFC 7591 section 5: TLS, but for a server on the own machine. By the rule of Authlib's other endpoints."""
     if not issuer.startswith("https:") or request.is_secure or is_secure_transport(request.host_url):
         return False
@@ -75,12 +75,3 @@ def install(app: Flask, blueprint: Blueprint, server: RegistrationServer) -> Non
     app.extensions[SERVER] = server
     app.register_blueprint(blueprint, url_prefix=server.registrar.settings.url_prefix)
     exempt_from_csrf(app, blueprint)
-    exempted = False
-
-    def exempt_late() -> None:
-        nonlocal exempted  # Flask-WTF may be set up after us; its check runs after this one then
-        if not exempted:
-            exempt_from_csrf(app, blueprint)
-            exempted = True
-
-    app.before_request(exempt_late)

@@ -83,6 +83,12 @@ class RegisteredClient(ClientMixin):
         return self.status in ("active", None) and not is_over  # None: not written yet
 
     @property
+    def requested(self) -> dict[str, Any] | None:
+        """The metadata that it has asked to have, if that waits for an operator."""
+        wish: dict[str, Any] = json.loads(self.requested_metadata or "{}")
+        return wish.get("metadata")
+
+    @property
     def was_never_approved(self) -> bool:
         """Whether it has waited for an operator since it was registered; it may have been suspended meanwhile."""
         return self.waiting_since is not None and self.requested_metadata is None

@@ -1,6 +1,6 @@
 """Reads and writes of clients, and of the event that goes with each write. SQLAlchemy Core, prepared once for an app."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -57,7 +57,7 @@ _CHANGED = [
 ]
 _LONGEST_SKELETON = 255
 MOST_AT_ONCE = 200
-"""Clients that are suspended in one transaction: registering has to wait no longer than that takes."""
+"""Clients of one page, or that are suspended in one transaction: registering has to wait no longer than that takes."""
 _EVENT = ["issuer", "client_id", "type", "occurred_at", "source", "initial_access_token_id", "details"]
 
 
@@ -93,6 +93,14 @@ class Clients:
             .order_by(client.c.waiting_since, client.c.client_id)
             .limit(MOST_AT_ONCE)
         )
+        after = bindparam("w_after", type_=client.c.client_id.type)
+        self._page = (
+            select(*(client.c[name] for name in _CLIENT))
+            .where(client.c.client_id > after, or_(client.c.issuer == issuer, client.c.issuer.is_(None)))
+            .order_by(client.c.client_id)
+            .limit(MOST_AT_ONCE)
+        )
+        self._owned_by = client.c.owned_by == bindparam("w_owner", type_=client.c.owned_by.type)
         self._load = select(models.client).where(this)
         # A condition on the issuer would lead some databases to read all of its clients.
         self._vouched = (
@@ -152,6 +160,13 @@ class Clients:
                 client = ClientRecord(*tuple(row))
                 last = (client.waiting_since, client.client_id)
                 yield client
+
+    def page(self, after: str, owner: str | None, software_id: str | None) -> Sequence[ClientRecord]:
+        """At most so many as are handled at once, in the order of their ids, which are behind `after`."""
+        page = self._page if owner is None else self._page.where(self._owned_by)
+        page = page if software_id is None else page.where(self._software_id)
+        rows = self._sessions.all(page, {"w_after": after, "w_owner": owner, "w_software_id": software_id})
+        return [ClientRecord(*tuple(row)) for row in rows]
 
     def load(self, client_id: str) -> RegisteredClientMixin | None:
         """The instance of the client model, in the session."""

@@ -15,6 +15,8 @@ from flask_dynreg.registry.client import RegisteredClient
 # What is compared exactly: MySQL and MariaDB would find client abc by the name AbC.
 Exact = String(255).with_variant(mysql.VARCHAR(255, charset="ascii", collation="ascii_bin"), "mysql", "mariadb")
 ExactText = String(255).with_variant(mysql.VARCHAR(255, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
+LONGEST_TEXT = 255
+"""Characters of the columns above, and of reasons, labels and owners."""
 Surrogate = BigInteger().with_variant(Integer, "sqlite")
 Json = Text().with_variant(mysql.MEDIUMTEXT, "mysql", "mariadb")
 

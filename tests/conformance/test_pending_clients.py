@@ -1,5 +1,6 @@
 """A client that waits for an operator gets nothing of the quickstart, and no change that waits is in force."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,8 +18,12 @@ def visitor(tmp_path: Path) -> Iterator[Visitor]:
 
 
 def decide(visitor: Visitor, word: str, client: Client) -> None:
+    run = visitor.app.test_cli_runner().invoke
     arguments = ["dynreg", "clients", word, client["client_id"], "--reason", "for the test"]
-    result = visitor.app.test_cli_runner().invoke(args=arguments)
+    if word == "approve":
+        shown = json.loads(run(args=["dynreg", "clients", "show", client["client_id"]]).stdout)
+        arguments += ["--version", str(shown["version"])]
+    result = run(args=arguments)
     assert result.exit_code == 0, result.output
 
 

@@ -46,6 +46,12 @@ def waiting(app: Flask) -> list[dict[str, Any]]:
     return [json.loads(line) for line in run(app, "waiting").stdout.splitlines()]
 
 
+def shown(app: Flask) -> list[str]:
+    """The version of the one client that waits."""
+    ((row),) = waiting(app)
+    return ["--version", str(row["version"])]
+
+
 def facts(app: Flask, dynreg: DynamicRegistration, client: Client) -> Any:
     with app.app_context():
         found = dynreg.query_client(client["client_id"])
@@ -74,13 +80,16 @@ def test_it_gets_an_id_if_it_has_none_and_no_secret_if_it_needs_none(app: Flask)
 @pytest.mark.parametrize(
     ("text", "options", "says"),
     [
-        ("{", (), "must be JSON"),
-        ("[]", (), "must be a JSON object"),
+        ("{", (), "must be one JSON object"),
+        ("[]", (), "must be one JSON object"),
+        ('{"client_name": "a", "client_name": "b"}', (), "must have each member"),
+        ("[" * 100_000, (), "must be one JSON object"),
+        (json.dumps(CLIENT), ("--owner", "x" * 256), "--owner"),
         ('{"redirect_uris": ["http://a.example"], "client_name": "CIaude"}', (), "/redirect_uris/0 must be https"),
         ('{"redirect_uris": ["https://a.example"], "client_name": "CIaude"}', (), "/client_name"),
-        (json.dumps(CLIENT), ("--client-id", "a b"), "--client-id"),
-        (json.dumps(CLIENT), ("--client-id", "taken"), "--client-id"),
-        (json.dumps(CLIENT), ("--client-id", ""), "--client-id"),
+        (json.dumps(CLIENT), ("--client-id", "a b"), "client_id must"),
+        (json.dumps(CLIENT), ("--client-id", "taken"), "client_id must"),
+        (json.dumps(CLIENT), ("--client-id", ""), "client_id must"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_kept(
@@ -117,7 +126,7 @@ def test_a_client_waits_until_it_is_approved(app: Flask, dynreg: DynamicRegistra
     answer = update(http, client, {**PUBLIC, "client_id": client["client_id"]})
     assert (answer.status_code, answer.get_json()["error"]) == (403, "access_denied")
     assert read(http, client).get_json() == client
-    result = run(app, "approve", client["client_id"], "--reason", "known")
+    result = run(app, "approve", client["client_id"], *shown(app), "--reason", "known")
     assert (result.exit_code, result.stdout) == (0, "The client is approved.\n")
     assert facts(app, dynreg, client) == ("open", None, True, "known") and waiting(app) == []
 
@@ -126,14 +135,14 @@ def test_a_change_waits_and_the_answer_shows_what_is_in_force(
     app: Flask, dynreg: DynamicRegistration, http: FlaskClient
 ) -> None:
     client = registered(http, **PUBLIC)
-    assert run(app, "approve", client["client_id"], "--reason", "known").exit_code == 0
+    assert run(app, "approve", client["client_id"], *shown(app), "--reason", "known").exit_code == 0
     assert replaced(http, client, **PUBLIC, client_name="Another") == client
     ((row),) = waiting(app)
     assert row["requested"]["client_name"] == "Another" and "client_name" not in row["metadata"]
     assert run(app, "refuse", client["client_id"], "--reason", "no").exit_code == 0
     assert read(http, client).get_json() == client and waiting(app) == []
     replaced(http, client, **PUBLIC, client_name="Another")
-    assert run(app, "approve", client["client_id"], "--reason", "yes").exit_code == 0
+    assert run(app, "approve", client["client_id"], *shown(app), "--reason", "yes").exit_code == 0
     assert read(http, client).get_json()["client_name"] == "Another"
 
 
@@ -146,19 +155,20 @@ def test_a_client_is_suspended_and_resumed(app: Flask, dynreg: DynamicRegistrati
 
 @pytest.mark.parametrize("word", ["approve", "refuse", "suspend", "resume"])
 def test_what_cannot_be_decided_is_said(app: Flask, word: str) -> None:
-    result = run(app, word, "gone", "--reason", "x")
+    of = ["--version", "2"] if word == "approve" else []
+    result = run(app, word, "gone", *of, "--reason", "x")
     assert result.exit_code == 1 and "There is no client with this id." in result.stderr
-    assert run(app, word, "gone").exit_code == 2
-    assert run(app, word, "gone", "--reason", "x" * 256).exit_code == 2
+    assert run(app, word, "gone", *of).exit_code == 2
+    assert run(app, word, "gone", *of, "--reason", "x" * 256).exit_code == 2
     client = registered(app.test_client(), **PUBLIC)
     run(app, "refuse", client["client_id"], "--reason", "x")
-    result = run(app, word, client["client_id"], "--reason", "x")
+    result = run(app, word, client["client_id"], *of, "--reason", "x")
     assert result.exit_code == 1 and "client" in result.stderr
 
 
 def test_the_command_says_that_tables_are_missing(app: Flask, dynreg: DynamicRegistration) -> None:
     with app.app_context():
         dynreg._db.drop_all()
-    for words in (["waiting"], ["approve", "x", "--reason", "x"], ["create", "-"]):
+    for words in (["waiting"], ["refuse", "x", "--reason", "x"], ["create", "-"]):
         result = run(app, *words, stdin=json.dumps(CLIENT))
         assert result.exit_code == 1 and "tables" in result.stderr

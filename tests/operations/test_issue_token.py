@@ -167,8 +167,8 @@ def test_owner_and_terms_are_kept(server: Server) -> None:
 @pytest.mark.parametrize(
     ("terms", "says"),
     [
-        ("{", "must be JSON."),
-        ("[]", "must be a JSON object"),
+        ("{", "must be one JSON object"),
+        ("[]", "must be one JSON object"),
         ('{"scope": "x"}', "none but"),
         ('{"policies": ["unknown"]}', "policies: unknown"),
     ],

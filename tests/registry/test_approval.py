@@ -60,8 +60,8 @@ def updated(host: Host, registered: Registered, **metadata: Any) -> dict[str, An
     return information
 
 
-def waiting(host: Host) -> list[tuple[str, str, Any]]:
-    return [(each["client_id"], each["reason"], each["requested"]) for each in host.registrar.waiting()]
+def waiting(host: Host) -> list[tuple[str, str | None, Any]]:
+    return [(each.client_id, each.status_reason, each.requested) for each in host.registrar.waiting()]
 
 
 def test_a_client_waits_and_is_approved(approving: Host) -> None:
@@ -239,11 +239,11 @@ def test_what_nobody_has_looked_at_is_not_approved(approving: Host) -> None:
     ((shown),) = approving.registrar.waiting()
     updated(approving, registered, client_name="Other")
     with pytest.raises(ValueError, match="version must be"):
-        approve(approving, client_id(registered), "fine", shown["version"])
+        approve(approving, client_id(registered), "fine", shown.version)
     approving.session.rollback()
     assert instance(approving, registered).client_name == "Mine"
     ((shown),) = approving.registrar.waiting()
-    approve(approving, client_id(registered), "fine", shown["version"])
+    approve(approving, client_id(registered), "fine", shown.version)
     assert instance(approving, registered).client_name == "Other"
 
 

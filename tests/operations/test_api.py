@@ -1,0 +1,283 @@
+"""The operators' API: the same as the commands over HTTP, for whom the host says may."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask, request
+from flask.testing import FlaskClient
+from flask_sqlalchemy import SQLAlchemy
+from flask_wtf import CSRFProtect  # type: ignore[import-untyped]
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from werkzeug.test import TestResponse
+
+from flask_dynreg import ConfigurationError, DynamicRegistration, Operator, Permission
+from flask_dynreg.operations.api import OPERATIONS
+from tests.conformance.exchange import PUBLIC, bearer, read, registered, replaced
+from tests.conftest import CLIENT, ISSUER, MakeApp
+from tests.hosts import app_whose_database_is_down
+
+BASE = "/oauth2/operators"
+CALLS = [(method, path, each.permission) for path, methods in OPERATIONS.items() for method, each in methods.items()]
+BODIES: dict[str, dict[str, Any]] = {
+    "/clients": {"metadata": CLIENT},
+    "/explain": {"metadata": CLIENT},
+    "/clients/<client_id>/approve": {"reason": "x", "version": 1},
+    "/clients/<client_id>/refuse": {"reason": "x"},
+    "/clients/<client_id>/suspend": {"reason": "x"},
+    "/clients/<client_id>/resume": {"reason": "x"},
+    "/tokens": {},
+    "/registration": {"closed": None},
+}
+
+
+def made() -> DynamicRegistration:
+    dynreg = DynamicRegistration(SQLAlchemy())
+
+    @dynreg.operator
+    def operator(name: str | None) -> Operator | None:
+        """Who sends a request says in a header what they may: a host of the tests believes it."""
+        said = request.headers.get("May")
+        return None if said is None else Operator("ann", frozenset(said.split()))
+
+    return dynreg
+
+
+@pytest.fixture
+def dynreg() -> DynamicRegistration:
+    return made()
+
+
+@pytest.fixture
+def app(make_app: MakeApp, dynreg: DynamicRegistration, sqlite_url: str) -> Flask:
+    config = {"DYNREG_ACCESS": ["open", "initial_access_token"], "DYNREG_POLICIES": ["approval"]}
+    return make_app(dynreg._db, dynreg, **config, DYNREG_OPERATORS_API=True, SQLALCHEMY_DATABASE_URI=sqlite_url)
+
+
+@pytest.fixture
+def http(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+Call = Callable[..., TestResponse]
+
+
+@pytest.fixture
+def call(http: FlaskClient) -> Call:
+    """call("POST", "/tokens", {"uses": 1}, may="tokens:issue")"""
+
+    def call(method: str, path: str, sent: Any = None, may: str | None = " ".join(Permission), **headers: str) -> Any:
+        headers |= {} if may is None else {"May": may}
+        return http.open(BASE + path, method=method, json=sent, headers=headers)
+
+    return call
+
+
+def told(answer: TestResponse, status: int = 200) -> Any:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["Cache-Control"] == "no-store"
+    return answer.get_json()
+
+
+# ---- Who may
+
+
+@pytest.mark.parametrize(("method", "path", "permission"), CALLS)
+def test_an_operation_needs_its_permission_and_no_other(
+    call: Call, app: Flask, http: FlaskClient, method: str, path: str, permission: str
+) -> None:
+    client = registered(http, **PUBLIC)
+    sent = BODIES.get(path) if method in ("POST", "PUT") else None
+    here = path.replace("<client_id>", client["client_id"]).replace("<token_id>", "1")
+    stranger = call(method, here, sent, may=None)
+    assert told(stranger, 401)["error"] == "invalid_token" and stranger.headers["WWW-Authenticate"].startswith("Bearer")
+    others = " ".join(set(Permission) - {permission})
+    assert permission in told(call(method, here, sent, may=others), 403)["error_description"]
+    assert call(method, here, sent, may=permission).status_code in (200, 201, 204, 404, 409)
+
+
+def test_nobody_learns_whether_a_client_is_there(call: Call, http: FlaskClient) -> None:
+    client = registered(http, **PUBLIC)["client_id"]
+    for may in (None, "tokens:issue"):
+        answers = [call("GET", f"/clients/{name}", may=may) for name in (client, "gone")]
+        assert answers[0].data == answers[1].data and answers[0].status_code == answers[1].status_code
+
+
+def test_it_is_off_by_default_and_needs_a_function_of_the_hosts(make_app: MakeApp) -> None:
+    assert make_app(None, made()).test_client().get(f"{BASE}/clients").status_code == 404
+    with pytest.raises(ConfigurationError, match="DYNREG_OPERATORS_API"):
+        make_app(DYNREG_OPERATORS_API=True)
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "https://evil.example"}]
+)
+def test_a_page_of_somebody_else_changes_nothing(call: Call, http: FlaskClient, headers: dict[str, str]) -> None:
+    client = registered(http, **PUBLIC)["client_id"]
+    assert told(call("DELETE", f"/clients/{client}", **headers), 403)["error"] == "access_denied"
+    assert told(call("GET", f"/clients/{client}", **headers))["client_id"] == client
+    assert "Access-Control-Allow-Origin" not in call("GET", "/clients", Origin="https://evil.example").headers
+
+
+@pytest.mark.parametrize("headers", [{}, {"Sec-Fetch-Site": "same-origin"}, {"Origin": ISSUER}])
+def test_a_page_of_this_server_and_a_program_do(call: Call, http: FlaskClient, headers: dict[str, str]) -> None:
+    client = registered(http, **PUBLIC)["client_id"]
+    assert call("DELETE", f"/clients/{client}", **headers).status_code == 204
+
+
+def test_the_hosts_protection_of_forms_does_not_stop_it(make_app: MakeApp, dynreg: DynamicRegistration) -> None:
+    app = make_app(dynreg._db, dynreg, DYNREG_OPERATORS_API=True, SECRET_KEY="for the tests")
+    CSRFProtect(app)
+    answer = app.test_client().post(f"{BASE}/explain", json={"metadata": CLIENT}, headers={"May": "clients:write"})
+    assert answer.status_code == 200
+
+
+def test_plain_http_is_refused(app: Flask, http: FlaskClient) -> None:
+    for path in ("/clients", "/tokens"):
+        assert http.get(BASE + path, base_url="http://as.example", headers={"May": "x"}).status_code == 400
+
+
+def test_other_methods_are_told(call: Call) -> None:
+    answer = call("PATCH", "/clients")
+    assert told(answer, 405)["error"] == "invalid_request" and answer.headers["Allow"] == "GET, POST, OPTIONS"
+    assert call("OPTIONS", "/clients", may=None).status_code == 204
+
+
+# ---- What they do
+
+
+def test_a_client_waits_is_looked_at_and_approved(call: Call, http: FlaskClient, dynreg: DynamicRegistration) -> None:
+    client = registered(http, **PUBLIC)
+    here = f"/clients/{client['client_id']}"
+    ((shown),) = told(call("GET", "/waiting"))["clients"]
+    assert (shown["client_id"], shown["status"], shown["reason"]) == (client["client_id"], "pending", "It is new.")
+    late = told(call("POST", f"{here}/approve", {"reason": "known", "version": 7}), 409)
+    assert "version must be 7" in late["error_description"]
+    approved = told(call("POST", f"{here}/approve", {"reason": "known", "version": shown["version"]}))
+    assert (approved["status"], approved["reason"], approved["version"]) == ("active", "known", 2)
+    replaced(http, client, **PUBLIC, client_name="Another")
+    ((shown),) = told(call("GET", "/waiting"))["clients"]
+    assert shown["requested"]["client_name"] == "Another" and "client_name" not in shown["metadata"]
+    assert told(call("POST", f"{here}/refuse", {"reason": "no"}))["requested"] is None
+    for word, status in (("suspend", "suspended"), ("resume", "active")):
+        assert told(call("POST", f"{here}/{word}", {"reason": "why"}))["status"] == status
+        assert told(call("POST", f"{here}/{word}", {"reason": "why"}), 409)["error"] == "invalid_request"
+    assert call("DELETE", here).status_code == 204
+    assert told(call("GET", here), 404)["error"] == "invalid_request" and read(http, client).status_code == 401
+
+
+def test_a_client_is_made_in_the_name_of_who_made_it(call: Call, app: Flask, dynreg: DynamicRegistration) -> None:
+    sent = {"metadata": CLIENT, "owner": "them", "client_id": "ours"}
+    client = told(call("POST", "/clients", sent), 201)
+    assert client["client_id"] == "ours" and client["client_secret"] and read(app.test_client(), client)
+    assert "taken" in told(call("POST", "/clients", sent), 409)["error_description"]
+    listed = told(call("GET", "/clients?owner=them"))
+    assert [each["client_id"] for each in listed["clients"]] == ["ours"] and listed["next"] == "ours"
+    assert told(call("GET", "/clients?owner=them&after=ours")) == {"clients": [], "next": None}
+    assert client["client_secret"] not in json.dumps(listed)
+    with app.app_context():
+        (event,) = dynreg._db.session.scalars(dynreg._db.select(dynreg.models.event))
+        assert json.loads(event.details) == {"by": "ann"}
+
+
+def test_an_operator_is_told_which_policy_refuses(make_app: MakeApp, dynreg: DynamicRegistration) -> None:
+    names = {"policy": "forbidden_names", "names": ["Claude"]}
+    app = make_app(dynreg._db, dynreg, DYNREG_OPERATORS_API=True, DYNREG_POLICIES=[names])
+    sent = {"metadata": CLIENT | {"client_name": "Claude"}}
+    may = {"May": "clients:write"}
+    refused = told(app.test_client().post(f"{BASE}/clients", json=sent, headers=may), 400)
+    assert refused["error"] == "invalid_client_metadata"
+    assert [(each["pointer"], each["policy"]) for each in refused["errors"]] == [("/client_name", "forbidden_names")]
+    explained = told(app.test_client().post(f"{BASE}/explain", json=sent, headers=may))
+    assert explained["registered"] is None and [each["policy"] for each in explained["policies"]] == ["forbidden_names"]
+
+
+def test_explaining_leaves_no_trace(call: Call, app: Flask, dynreg: DynamicRegistration) -> None:
+    explained = told(call("POST", "/explain", {"metadata": CLIENT}))
+    assert explained["registered"]["redirect_uris"] == CLIENT["redirect_uris"] and explained["approval"] == "It is new."
+    with app.app_context():
+        for table in dynreg.models.tables:
+            assert dynreg._db.session.execute(table.select()).all() == []
+
+
+def test_a_token_is_issued_listed_and_revoked(call: Call, http: FlaskClient) -> None:
+    sent = {"label": "Bank", "owner": "bank-7", "uses": 2, "expires_in": 60, "terms": {"scopes": ["mcp:read"]}}
+    token = told(call("POST", "/tokens", sent), 201)["initial_access_token"]
+    assert http.post("/oauth2/register", json=CLIENT, headers=bearer(token)).status_code == 201
+    ((known),) = told(call("GET", "/tokens"))["tokens"]
+    assert (known["owner"], known["uses"], known["max_uses"], known["terms"]) == ("bank-7", 1, 2, sent["terms"])
+    assert token not in json.dumps(known)
+    assert call("DELETE", f"/tokens/{known['id']}").status_code == 204
+    for gone in (known["id"], "x", "9" * 30):
+        assert told(call("DELETE", f"/tokens/{gone}"), 404)["error"] == "invalid_request"
+    assert http.post("/oauth2/register", json=CLIENT, headers=bearer(token)).status_code == 401
+
+
+def test_registration_is_closed_and_opened(call: Call, http: FlaskClient) -> None:
+    assert told(call("PUT", "/registration", {"closed": "Maintenance"}))["closed"] == "Maintenance"
+    assert http.post("/oauth2/register", json=CLIENT).status_code == 404
+    opened = told(call("PUT", "/registration", {"closed": None}))
+    assert opened == told(call("GET", "/registration")) == {"closed": None, "doors": ["open", "initial_access_token"]}
+    assert http.post("/oauth2/register", json=CLIENT).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "sent", "says"),
+    [
+        ("POST", "/clients", {}, "metadata: must be there."),
+        ("POST", "/clients", {"metadata": []}, "metadata: must be a JSON object."),
+        ("POST", "/clients", {"metadata": CLIENT, "owner": ""}, "owner: must be a string of 1 to 255"),
+        ("POST", "/clients", {"metadata": CLIENT, "owner": "x" * 256}, "owner: must be a string of 1 to 255"),
+        ("POST", "/clients", {"metadata": CLIENT, "evil": 1}, "must have none but metadata, owner, client_id"),
+        ("POST", "/clients/x/approve", {"reason": "x"}, "version: must be there."),
+        ("POST", "/clients/x/approve", {"reason": "x", "version": True}, "version: must be a whole number"),
+        ("POST", "/clients/x/approve", {"reason": "x", "version": 10**30}, "version: must be a whole number"),
+        ("POST", "/clients/x/refuse", {"reason": 7}, "reason: must be a string"),
+        ("POST", "/tokens", {"uses": 0}, "uses: must be a whole number"),
+        ("POST", "/tokens", {"terms": {"scopes": "x"}}, "terms: scopes must be a list"),
+        ("POST", "/tokens", {"terms": {"policies": ["evil"]}}, "terms: policies"),
+        ("PUT", "/registration", {"closed": ""}, "closed: must be a string"),
+        ("PUT", "/registration", {}, "closed: must be there."),
+        ("POST", "/explain", [], "must be one JSON object"),
+        ("GET", "/clients?owner=%00", None, "owner: must be a string"),
+        ("GET", "/clients?evil=1", None, "The query must have none but"),
+    ],
+)
+def test_what_is_wrong_is_said(call: Call, method: str, path: str, sent: Any, says: str) -> None:
+    answer = call(method, path, sent)
+    assert says in told(answer, 400)["error_description"]
+
+
+def test_a_body_has_one_reading(http: FlaskClient) -> None:
+    may = {"May": "settings:write"}
+    for body in (b'{"closed": null, "closed": "x"}', b"[" * 60_000, b"\xff", b""):
+        answer = http.put(f"{BASE}/registration", data=body, content_type="application/json", headers=may)
+        assert told(answer, 400)["error"] == "invalid_request"
+    assert http.put(f"{BASE}/registration", data=b"{}", content_type="text/plain", headers=may).status_code == 400
+    answer = http.put(f"{BASE}/registration", data=b" " * 70_000, content_type="application/json", headers=may)
+    assert told(answer, 413)["error"] == "invalid_request"
+
+
+def test_a_store_that_is_down_is_a_503() -> None:
+    with app_whose_database_is_down(dynreg=made(), DYNREG_OPERATORS_API=True) as (app, _):
+        answer = app.test_client().get(f"{BASE}/clients", headers={"May": "clients:read"})
+        assert told(answer, 503)["error"] == "temporarily_unavailable"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=9,
+)
+MEMBERS = st.sampled_from(["metadata", "reason", "version", "owner", "terms", "closed", "uses", "label", "client_id"])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(st.sampled_from(CALLS), st.dictionaries(MEMBERS, JSON, max_size=4), st.text(max_size=9))
+def test_nothing_that_is_sent_is_a_500(http: FlaskClient, operation: Any, sent: dict[str, Any], name: str) -> None:
+    method, path, permission = operation
+    here = path.replace("<client_id>", name or "x").replace("<token_id>", name or "x")
+    answer = http.open(BASE + here, method=method, json=sent, headers={"May": permission})
+    assert answer.status_code < 500
