@@ -35,6 +35,14 @@ def test_a_visitor_sees_a_page_until_it_is_approved(visitor: Visitor) -> None:
     assert visitor.exchange(client, visitor.code(client)).status_code == 200
 
 
+def test_nobody_is_led_to_its_pages_until_it_is_approved(visitor: Visitor) -> None:
+    client = visitor.register(**PUBLIC, client_uri="https://app.example/")
+    page = f"/oauth2/link?client_id={client['client_id']}&name=client_uri"
+    assert visitor.http.get(page).status_code == 404
+    decide(visitor, "approve", client)
+    assert visitor.http.get(page).status_code == 200
+
+
 @pytest.mark.parametrize("word", [None, "refuse"])
 def test_a_machine_gets_no_token(visitor: Visitor, word: str | None) -> None:
     client = visitor.register(**MACHINE, token_endpoint_auth_method="client_secret_post")
