@@ -1,6 +1,6 @@
-"""The three servers that are compared, each a factory for gunicorn: `floor`, `authlib` and `dynreg`.
+"""The servers that are compared: `floor`, `authlib` and `dynreg`, and `dynreg` with one feature more.
 
-All three have the same paths, the same database settings and the same kind of table, so that what differs is the work
+All have the same paths, the same database settings and the same kind of table, so that what differs is the work
 between Flask and the database.
 """
 
@@ -81,12 +81,43 @@ def authlib() -> Flask:
     return _with_database(app, db)
 
 
-def dynreg() -> Flask:
+OFTEN = 10**9
+FEATURES: Mapping[str, Mapping[str, Any]] = {
+    "profile": {"DYNREG_POLICIES": ["mcp"]},
+    "policies": {
+        "DYNREG_POLICIES": [
+            "mcp",
+            "require_name",
+            "reserved_names",
+            {"policy": "trusted_redirect_hosts", "hosts": ["127.0.0.1", "localhost"]},
+            {"policy": "scope_ceiling", "scopes": ["mcp:read"]},
+        ],
+        "DYNREG_RESERVED_NAMES": ["Example Bank"],
+    },
+    "limits": {"DYNREG_LIMITS": [f"address {OFTEN}/hour", f"server {OFTEN}/hour"]},
+    "limits_redis": {
+        "DYNREG_LIMITS": [f"address {OFTEN}/hour", f"server {OFTEN}/hour"],
+        "DYNREG_LIMITS_STORAGE": os.environ.get("BENCHMARK_REDIS", "redis://127.0.0.1:6379"),
+    },
+    "quotas": {"DYNREG_QUOTAS": {"open": OFTEN, "owner": OFTEN}},
+}
+"""By name, the settings that turn on something that is off by default."""
+
+
+def made(name: str) -> Flask:
+    """For gunicorn: `apps:made("limits")`."""
+    if name in FEATURES:
+        return dynreg(**FEATURES[name])
+    return {"floor": floor, "authlib": authlib, "dynreg": dynreg}[name]()
+
+
+def dynreg(**config: Any) -> Flask:
     """This extension with its default settings and open registration, as often as somebody likes."""
     from flask_dynreg import DynamicRegistration
 
     app, db = Flask(__name__), SQLAlchemy()
-    app.config.update(DYNREG_ACCESS=["open"], DYNREG_LIMITS=[], DYNREG_SERVER_METADATA=SERVER_METADATA)
+    defaults = {"DYNREG_ACCESS": ["open"], "DYNREG_LIMITS": [], "DYNREG_SERVER_METADATA": SERVER_METADATA}
+    app.config.update(defaults | config)
     registration = DynamicRegistration(db)
     return _with_database(app, db, registration)
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+from apps import FEATURES
 from databases import POSTGRESQL
 from measure import STATUSES, Cell, Setup, measured
 
@@ -63,10 +64,13 @@ def parsed_arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="threads of the server (%(default)s)")
     parser.add_argument("--connections", type=int, default=4, help="connections of the load (%(default)s)")
     parser.add_argument("--apps", type=lambda names: names.split(","), default=APPS, help=f"some of {','.join(APPS)}")
+    parser.add_argument("--features", action="store_true", help="compare each feature with the server that has none")
     parser.add_argument("--postgresql", default=POSTGRESQL, metavar="URL", help="where to make databases (%(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement to this file")
     arguments = parser.parse_args()
-    if unknown := set(arguments.apps) - set(APPS):
+    if arguments.features:
+        arguments.apps = ["dynreg", *FEATURES]
+    if unknown := {*arguments.apps} - {*APPS, *FEATURES}:
         parser.error(f"there is no app {', '.join(sorted(unknown))}")
     return arguments
 
@@ -82,17 +86,16 @@ def progress(cell: Cell) -> str:
 
 
 def table(cells: list[Cell], apps: list[str]) -> Iterator[str]:
-    """The results in Markdown; the ratio is taken within each round."""
-    yield "| Database | Path | Server | CPU per request, µs | Ratio to the bare view | To reach |"
+    """The results in Markdown; the ratio to the first server is taken within each round."""
+    yield f"| Database | Path | Server | CPU per request, µs | Ratio to {apps[0]} | To reach |"
     yield "|---|---|---|---|---|---|"
     for database in dict.fromkeys(cell.database for cell in cells):
         for path in STATUSES:
             taken = {app: by_round(cells, database, path, app) for app in apps}
-            floor = taken.get("floor", {})
+            first = taken[apps[0]]
             for app, times in taken.items():
-                ratios = [times[number] / floor[number] for number in floor]
-                ratio = spread(ratios, ".2f") if ratios and app != "floor" else ""
-                target = str(TARGETS[database][path]) if app == "dynreg" else ""
+                ratio = spread([times[number] / first[number] for number in first], ".2f") if app != apps[0] else ""
+                target = str(TARGETS[database][path]) if app == "dynreg" and apps[0] == "floor" else ""
                 yield f"| {database} | {path} | {app} | {spread(list(times.values()), '.0f')} | {ratio} | {target} |"
 
 

@@ -26,7 +26,7 @@ class Server:
             command = ["taskset", "--cpu-list", str(self.core), sys.executable, "-m", "gunicorn"]
             command += ["--bind", f"fd://{listener.fileno()}", "--workers", "1", "--worker-class", "gthread"]
             command += ["--threads", str(self.threads), "--keep-alive", "60", "--timeout", "60", "--no-control-socket"]
-            command += ["--log-level", "warning", f"apps:{self.app}()"]
+            command += ["--log-level", "warning", f'apps:made("{self.app}")']
             self.process = subprocess.Popen(
                 command,
                 cwd=HERE,

@@ -250,7 +250,9 @@ def link() -> ResponseReturnValue:
     """RFC 9700 section 4.2.4: the consent page has no links that lead away from here at once."""
     name = request.args.get("name", "")
     client = dynreg.query_client(request.args.get("client_id", ""))
-    address = client and client.is_active and name in LINKS and client.localized(name, request.accept_languages.values())
+    address = (
+        client and client.is_active and name in LINKS and client.localized(name, request.accept_languages.values())
+    )
     if not address:
         raise InvalidRequestError("There is no such address.", status_code=404)
     return render_template("quickstart/link.html", client=client, label=LINKS[name], address=address)
