@@ -125,6 +125,14 @@ class ForbiddenError(OAuth2Error):
     status_code = 403
 
 
+class OtherVersionError(OAuth2Error):
+    """RFC 9110 section 15.5.13: the client has changed since the request's sender read it."""
+
+    error = "invalid_request"
+    description = "If-Match must be the ETag of the client as it is now: read it again."
+    status_code = 412
+
+
 class TooManyRequestsError(OAuth2Error):
     """RFC 6585 section 4: as often as this nobody may register. `limit` is the name of the limit, `amount` registrations in
     `window` seconds; in `retry_after` seconds the next may come."""

@@ -69,6 +69,8 @@ class ConfigurationEndpoint(ClientConfigurationEndpoint):
         client = request.client = self.authenticate_client(request)
         if not self.check_permission(client, request):
             raise ForbiddenError()
+        if request.method in ("PUT", "DELETE"):
+            request.require_version(_entity_tag(client))
         if request.method == "PUT":
             if not client.is_active:
                 raise ForbiddenError("The client waits for approval, is suspended or is over.")
@@ -154,8 +156,13 @@ class ConfigurationEndpoint(ClientConfigurationEndpoint):
         return (
             200,
             {**self.server.registrar.told(client.client_metadata), **information, **registration},
-            responses.JSON_HEADERS,
+            [*responses.JSON_HEADERS, ("ETag", f'"{_entity_tag(client)}"')],
         )
+
+
+def _entity_tag(client: ClientRecord) -> str:
+    """What tells one version of a registration from another (RFC 9110 section 8.8.3)."""
+    return str(client.version)
 
 
 class RegistrationServer(AuthorizationServer):

@@ -11,7 +11,13 @@ from flask import Request
 from werkzeug.exceptions import ClientDisconnected
 
 from flask_dynreg.access.certificates import CertificateHeader
-from flask_dynreg.errors import MalformedTokenError, MissingTokenError, Problem, RefusedClientMetadataError
+from flask_dynreg.errors import (
+    MalformedTokenError,
+    MissingTokenError,
+    OtherVersionError,
+    Problem,
+    RefusedClientMetadataError,
+)
 from flask_dynreg.metadata import json_objects, jwts
 from flask_dynreg.metadata.check import CheckedMetadata
 from flask_dynreg.metadata.json_objects import JSONFault
@@ -190,6 +196,12 @@ class RegistrationRequest(JsonRequest):
     def client_id(self) -> str:
         """From the path of the client configuration endpoint."""
         return str((self._request.view_args or {})["client_id"])
+
+    def require_version(self, entity_tag: str) -> None:
+        """RFC 9110 section 13.1.1. Raises OtherVersionError where If-Match is there and does not have it."""
+        tags = self._request.if_match
+        if tags and not tags.contains(entity_tag):
+            raise OtherVersionError()
 
     @property
     def facts(self) -> RequestFacts:
