@@ -1,9 +1,9 @@
 """OAuth 2.0 Dynamic Client Registration (RFC 7591, RFC 7592) for Flask apps on Authlib."""
 
 from flask_dynreg.access.permissions import Operator, Permission
-from flask_dynreg.errors import ConfigurationError, TemporarilyUnavailableError
+from flask_dynreg.errors import ConfigurationError, RaceLostError, TemporarilyUnavailableError
 from flask_dynreg.extension import DynamicRegistration
-from flask_dynreg.lifecycle import RaceLostError, Withdrawal
+from flask_dynreg.lifecycle.clients import Withdrawal
 from flask_dynreg.metadata.schema import ClientMetadataSchema
 from flask_dynreg.operations.migrations import include_object
 from flask_dynreg.outbound import Fetched, Fetcher, FetchError, GuardedFetcher

@@ -23,6 +23,10 @@ class ConfigurationError(Exception):
     """A `DYNREG_` key, or what a host passes to the extension, is wrong. The message names it and says what would be right."""
 
 
+class RaceLostError(Exception):
+    """Somebody else changed the client meanwhile. Nothing was written: read again, and try again."""
+
+
 class UnknownClientError(LookupError):
     """There is no client with this id, for an operator who may know that."""
 

@@ -11,7 +11,8 @@ from flask_dynreg.access.doors import SessionUser
 from flask_dynreg.access.permissions import OperatorOf
 from flask_dynreg.config import Settings
 from flask_dynreg.errors import ConfigurationError
-from flask_dynreg.lifecycle import ClientColumns, Verdict, Withdrawal
+from flask_dynreg.lifecycle.clients import ClientColumns, Withdrawal
+from flask_dynreg.lifecycle.decisions import Verdict
 from flask_dynreg.metadata.schema import ClientMetadataSchema
 from flask_dynreg.operations import api, cli
 from flask_dynreg.outbound import Fetcher, GuardedFetcher

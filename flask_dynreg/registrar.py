@@ -1,4 +1,4 @@
-"""The use cases, without HTTP: check, explain, authenticate, find; and by `Lifecycle` all that changes a client."""
+"""The use cases, without HTTP: check, explain, authenticate, find; and what changes a client, by the rooms of `lifecycle`."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -25,7 +25,8 @@ from flask_dynreg.errors import (
     TemporarilyUnavailableError,
     UnknownTokenError,
 )
-from flask_dynreg.lifecycle import ClientColumns, Lifecycle, Registered, Verdict, Withdrawal
+from flask_dynreg.lifecycle.clients import ClientColumns, Registered, Withdrawal
+from flask_dynreg.lifecycle.decisions import Decisions, Verdict
 from flask_dynreg.metadata import key_sets
 from flask_dynreg.metadata.check import CheckedMetadata, MetadataCheck
 from flask_dynreg.metadata.jwts import JWT
@@ -78,7 +79,7 @@ def configured_issuers(kind: type[Kind], key: str, values: Iterable[Mapping[str,
     return issuers
 
 
-class Registrar(Lifecycle):
+class Registrar(Decisions):
     """Everything of one app. It is in `app.extensions["dynreg"]`, and never changes."""
 
     def __init__(

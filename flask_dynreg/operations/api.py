@@ -17,7 +17,7 @@ from flask_dynreg.errors import (
     RefusedMetadataError,
     UnknownClientError,
 )
-from flask_dynreg.lifecycle import Lifecycle, Verdict
+from flask_dynreg.lifecycle.decisions import Decisions, Verdict
 from flask_dynreg.metadata.json_objects import JSONFault, parsed_object
 from flask_dynreg.operations import clients, explaining, tokens
 from flask_dynreg.protocol import requests, responses, views
@@ -123,7 +123,7 @@ def approve_client(call: Call, client_id: str) -> Answer:
     return show_client(call, client_id)
 
 
-def decide(decision: Callable[[Lifecycle, str, Verdict], None], call: Call, client_id: str) -> Answer:
+def decide(decision: Callable[[Decisions, str, Verdict], None], call: Call, client_id: str) -> Answer:
     decision(call.registrar, client_id, Verdict(call.sent["reason"], call.by))
     return show_client(call, client_id)
 

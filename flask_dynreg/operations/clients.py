@@ -8,7 +8,7 @@ import click
 from flask import current_app
 from flask.cli import AppGroup
 
-from flask_dynreg.lifecycle import Verdict
+from flask_dynreg.lifecycle.decisions import Verdict
 from flask_dynreg.operations.commands import NUMBER, Desk, json_object, operated, short
 from flask_dynreg.protocol import views
 from flask_dynreg.protocol.endpoints import RegistrationServer

@@ -12,8 +12,7 @@ from flask import current_app
 from flask.cli import with_appcontext
 from sqlalchemy.exc import DBAPIError, TimeoutError
 
-from flask_dynreg.errors import DecisionError, RefusedMetadataError, UnknownClientError
-from flask_dynreg.lifecycle import RaceLostError
+from flask_dynreg.errors import DecisionError, RaceLostError, RefusedMetadataError, UnknownClientError
 from flask_dynreg.metadata.json_objects import JSONFault, parsed_object
 from flask_dynreg.registrar import Registrar
 from flask_dynreg.registry.models import LONGEST_TEXT

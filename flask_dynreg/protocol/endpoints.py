@@ -12,7 +12,7 @@ from flask import request as flask_request
 from werkzeug.exceptions import HTTPException
 
 from flask_dynreg.errors import ForbiddenError, MissingTokenError, Problem, RefusedMetadataError, refusal
-from flask_dynreg.lifecycle import ClientInformation, Registered
+from flask_dynreg.lifecycle.clients import ClientInformation, Registered
 from flask_dynreg.metadata.check import CheckedMetadata
 from flask_dynreg.protocol import responses
 from flask_dynreg.protocol.addresses import Addresses

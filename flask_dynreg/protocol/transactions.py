@@ -7,8 +7,7 @@ from typing import TypeVar
 
 from sqlalchemy.exc import DBAPIError, TimeoutError
 
-from flask_dynreg.errors import TemporarilyUnavailableError
-from flask_dynreg.lifecycle import RaceLostError
+from flask_dynreg.errors import RaceLostError, TemporarilyUnavailableError
 from flask_dynreg.registry.sessions import Sessions
 
 ATTEMPTS = 50

@@ -9,7 +9,7 @@ from sqlalchemy import RowMapping, String, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from flask_dynreg import DynamicRegistration, Models, Principal
-from flask_dynreg.lifecycle import Registered
+from flask_dynreg.lifecycle.clients import Registered
 from flask_dynreg.metadata.check import CheckedMetadata
 from flask_dynreg.registrar import Registrar
 from flask_dynreg.registry.clients import ClientRecord

@@ -16,7 +16,7 @@ from flask_dynreg import (
     client_update_requested,
 )
 from flask_dynreg.errors import RefusedMetadataError, UnapprovedStatementError
-from flask_dynreg.lifecycle import Registered, Withdrawal
+from flask_dynreg.lifecycle.clients import Registered, Withdrawal
 from flask_dynreg.registry.models import RegisteredClientMixin
 from tests.conftest import CLIENT
 from tests.registry.conftest import StartHost

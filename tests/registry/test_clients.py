@@ -8,8 +8,7 @@ from sqlalchemy import insert, update
 from sqlalchemy.exc import IntegrityError
 
 from flask_dynreg import Principal
-from flask_dynreg.errors import UnknownTokenError
-from flask_dynreg.lifecycle import RaceLostError
+from flask_dynreg.errors import RaceLostError, UnknownTokenError
 from flask_dynreg.registry.models import table_of
 from tests.conftest import CLIENT, ISSUER, SERVER_METADATA
 from tests.registry.conftest import StartHost

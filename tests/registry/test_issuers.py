@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 from flask_sqlalchemy import SQLAlchemy
 
-from flask_dynreg.errors import InvalidStatementError, UnapprovedStatementError
-from flask_dynreg.lifecycle import RaceLostError
+from flask_dynreg.errors import InvalidStatementError, RaceLostError, UnapprovedStatementError
 from flask_dynreg.metadata.statement_issuers import StatementIssuer
 from tests.conftest import CLIENT
 from tests.hosts import heard

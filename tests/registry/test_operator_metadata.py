@@ -7,7 +7,7 @@ from flask_sqlalchemy import SQLAlchemy
 
 from flask_dynreg import ClientMetadataSchema, DynamicRegistration, RaceLostError
 from flask_dynreg.fields import Name, Text
-from flask_dynreg.lifecycle import Registered
+from flask_dynreg.lifecycle.clients import Registered
 from tests.conftest import MakeApp
 from tests.hosts import heard
 from tests.registry.host import Clock, Host, define_notes

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from flask_dynreg import client_registered
-from flask_dynreg.lifecycle import Registered
+from flask_dynreg.lifecycle.clients import Registered
 from tests.registry.host import Heard, Host, client_id
 
 

@@ -9,7 +9,8 @@ from sqlalchemy import insert, select, text, update
 from sqlalchemy.pool import QueuePool
 
 from flask_dynreg import Fetched, TemporarilyUnavailableError
-from flask_dynreg.lifecycle import RaceLostError, Registered
+from flask_dynreg.errors import RaceLostError
+from flask_dynreg.lifecycle.clients import Registered
 from tests.conftest import CLIENT, SERVER_METADATA
 from tests.hosts import heard
 from tests.metadata.keys import ec_jwk

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import event, update
 
 from flask_dynreg import LookAlike, Principal, TemporarilyUnavailableError, TrustFacts
-from flask_dynreg.lifecycle import Registered
+from flask_dynreg.lifecycle.clients import Registered
 from flask_dynreg.registry.models import table_of
 from tests.conftest import SERVER_METADATA
 from tests.hosts import app_whose_database_is_down

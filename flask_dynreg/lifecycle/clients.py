@@ -1,4 +1,4 @@
-"""What happens to a client, from its registration to its end: each change with its event, its signal and what it withdraws."""
+"""A client is registered, updated and deleted: each change with its event, its signal and what it withdraws."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -10,9 +10,9 @@ from sqlalchemy.exc import IntegrityError
 
 from flask_dynreg import signals
 from flask_dynreg.config import Settings
-from flask_dynreg.errors import DecisionError, ForbiddenError, UnknownClientError, UnknownTokenError
+from flask_dynreg.errors import ForbiddenError, RaceLostError, UnknownClientError, UnknownTokenError
 from flask_dynreg.metadata.check import CheckedMetadata
-from flask_dynreg.metadata.key_rules import SECRET_OCTETS, secret_octets
+from flask_dynreg.metadata.key_rules import SECRET_OCTETS
 from flask_dynreg.metadata.lookalikes import ReservedNames, names
 from flask_dynreg.metadata.schema import Vocabulary
 from flask_dynreg.metadata.software_statement import VerifiedStatement, used_before
@@ -54,28 +54,12 @@ class Withdrawal:
     scopes: frozenset[str] = frozenset()
 
 
-class RaceLostError(Exception):
-    """Somebody else changed the client meanwhile. Nothing was written: read again, and try again."""
-
-
 class Registered(NamedTuple):
     """A client, and what is known of its credentials only now."""
 
     client: ClientRecord
     client_secret: str | None
     registration_access_token: str
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What an operator has decided: why, and who, if that is known. Raises ValueError for a reason that is too long or none."""
-
-    reason: str
-    by: str | None = None
-
-    def __post_init__(self) -> None:
-        if not 0 < len(self.reason) <= LONGEST_TEXT:
-            raise DecisionError(f"reason must be of 1 to {LONGEST_TEXT} characters.")
 
 
 def _kept_reason(reason: str | None) -> str | None:
@@ -91,7 +75,7 @@ def _statement_issuer(checked: CheckedMetadata) -> str | None:
     return checked.statement.issuer.issuer if checked.statement else None
 
 
-class Lifecycle:
+class ClientChanges:
     """The changes of the clients of one app. All take part in the session's transaction: who calls them commits."""
 
     issuer: str
@@ -285,69 +269,6 @@ class Lifecycle:
         if client is None:
             raise UnknownClientError()
         return client
-
-    def _approve(self, client: ClientRecord, checked: CheckedMetadata, verdict: Verdict) -> None:
-        """Lets a client that waits be used, or puts what it has asked to be in force, as it was read.
-
-        `checked` is what today's rules make of it. A client that needs a secret by then and has none gets one when it sends its
-        metadata again: nothing is handed out here. Raises RaceLostError if it has changed since it was read.
-        """
-        before = after = client.client_metadata
-        counted = self._quotas.of(client)
-        if client.status == "pending":
-            client.status = "active"
-        else:
-            request, client.requested_metadata = json.loads(client.requested_metadata or "{}"), None
-            after = request["metadata"]
-            if self._replace(client, after, request["statement_issuer"], secret_octets(after)):
-                client.client_secret, client.client_secret_expires_at = None, 0
-        self._put_under(client, checked)
-        self._decided(client, "approved", verdict)
-        self._count(counted, self._quotas.of(client))
-        self._withdraw_difference(client.client_id, before, after)
-
-    def refuse(self, client_id: str, verdict: Verdict) -> None:
-        """Refuses a client that waits, which can never be used then; or what it has asked to be: it stays as it is.
-
-        Raises LookupError if it is not there, ValueError if nothing of it waits, and RaceLostError.
-        """
-        client = self._for_operator(client_id)
-        counted = self._quotas.of(client)
-        if client.status == "pending":
-            client.status = "refused"
-        elif client.requested_metadata:
-            client.requested_metadata = None
-        else:
-            raise DecisionError("Nothing of the client waits for approval.")
-        self._decided(client, "refused", verdict)
-        self._count(counted, self._quotas.of(client))
-
-    def suspend(self, client_id: str, verdict: Verdict) -> None:
-        """Lets a client not be used until it is resumed. Raises LookupError, ValueError if it is not active, RaceLostError."""
-        client = self._for_operator(client_id)
-        if client.status != "active":
-            raise DecisionError(f"The client must be active; it is {client.status}.")
-        client.status = "suspended"
-        self._decided(client, "suspended", verdict)
-
-    def resume(self, client_id: str, verdict: Verdict) -> None:
-        """Lets a suspended client be used again, or wait again if nobody has ever approved of it.
-
-        Raises LookupError, ValueError if it is not suspended, RaceLostError.
-        """
-        client = self._for_operator(client_id)
-        if client.status != "suspended":
-            raise DecisionError(f"The client must be suspended; it is {client.status}.")
-        client.status = "pending" if client.was_never_approved else "active"
-        self._decided(client, "resumed", verdict)
-
-    def _decided(self, client: ClientRecord, done: str, verdict: Verdict) -> None:
-        client.status_reason = verdict.reason
-        if done in ("approved", "refused"):
-            client.waiting_since = None
-        self._write(client, self._event(done, client, reason=verdict.reason, by=verdict.by))
-        signal = signals.DECISIONS[done]
-        self._tell(signal, client_id=client.client_id, owner=client.owned_by, reason=verdict.reason)
 
     def delete(self, client: ClientRecord, by: str | None = None) -> None:
         """Deletes the client and, by the host's hooks, what was issued for it. `by` is the operator who does, if one does. Raises

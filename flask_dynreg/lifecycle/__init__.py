@@ -1,0 +1,1 @@
+"""What happens to a client, from its registration to its end."""

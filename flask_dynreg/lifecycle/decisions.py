@@ -1,0 +1,91 @@
+"""What operators decide about clients that wait, and about those that are to be stopped."""
+
+import json
+from dataclasses import dataclass
+
+from flask_dynreg import signals
+from flask_dynreg.errors import DecisionError
+from flask_dynreg.lifecycle.clients import ClientChanges
+from flask_dynreg.metadata.check import CheckedMetadata
+from flask_dynreg.metadata.key_rules import secret_octets
+from flask_dynreg.registry.clients import ClientRecord
+from flask_dynreg.registry.models import LONGEST_TEXT
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an operator has decided: why, and who, if that is known. Raises ValueError for a reason that is too long or none."""
+
+    reason: str
+    by: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.reason) <= LONGEST_TEXT:
+            raise DecisionError(f"reason must be of 1 to {LONGEST_TEXT} characters.")
+
+
+class Decisions(ClientChanges):
+    """Each writes an event that says who has decided, and why."""
+
+    def _approve(self, client: ClientRecord, checked: CheckedMetadata, verdict: Verdict) -> None:
+        """Lets a client that waits be used, or puts what it has asked to be in force, as it was read.
+
+        `checked` is what today's rules make of it. A client that needs a secret by then and has none gets one when it sends its
+        metadata again: nothing is handed out here. Raises RaceLostError if it has changed since it was read.
+        """
+        before = after = client.client_metadata
+        counted = self._quotas.of(client)
+        if client.status == "pending":
+            client.status = "active"
+        else:
+            request, client.requested_metadata = json.loads(client.requested_metadata or "{}"), None
+            after = request["metadata"]
+            if self._replace(client, after, request["statement_issuer"], secret_octets(after)):
+                client.client_secret, client.client_secret_expires_at = None, 0
+        self._put_under(client, checked)
+        self._decided(client, "approved", verdict)
+        self._count(counted, self._quotas.of(client))
+        self._withdraw_difference(client.client_id, before, after)
+
+    def refuse(self, client_id: str, verdict: Verdict) -> None:
+        """Refuses a client that waits, which can never be used then; or what it has asked to be: it stays as it is.
+
+        Raises LookupError if it is not there, ValueError if nothing of it waits, and RaceLostError.
+        """
+        client = self._for_operator(client_id)
+        counted = self._quotas.of(client)
+        if client.status == "pending":
+            client.status = "refused"
+        elif client.requested_metadata:
+            client.requested_metadata = None
+        else:
+            raise DecisionError("Nothing of the client waits for approval.")
+        self._decided(client, "refused", verdict)
+        self._count(counted, self._quotas.of(client))
+
+    def suspend(self, client_id: str, verdict: Verdict) -> None:
+        """Lets a client not be used until it is resumed. Raises LookupError, ValueError if it is not active, RaceLostError."""
+        client = self._for_operator(client_id)
+        if client.status != "active":
+            raise DecisionError(f"The client must be active; it is {client.status}.")
+        client.status = "suspended"
+        self._decided(client, "suspended", verdict)
+
+    def resume(self, client_id: str, verdict: Verdict) -> None:
+        """Lets a suspended client be used again, or wait again if nobody has ever approved of it.
+
+        Raises LookupError, ValueError if it is not suspended, RaceLostError.
+        """
+        client = self._for_operator(client_id)
+        if client.status != "suspended":
+            raise DecisionError(f"The client must be suspended; it is {client.status}.")
+        client.status = "pending" if client.was_never_approved else "active"
+        self._decided(client, "resumed", verdict)
+
+    def _decided(self, client: ClientRecord, done: str, verdict: Verdict) -> None:
+        client.status_reason = verdict.reason
+        if done in ("approved", "refused"):
+            client.waiting_since = None
+        self._write(client, self._event(done, client, reason=verdict.reason, by=verdict.by))
+        signal = signals.DECISIONS[done]
+        self._tell(signal, client_id=client.client_id, owner=client.owned_by, reason=verdict.reason)
