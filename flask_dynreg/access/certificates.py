@@ -30,9 +30,9 @@ class CertificateHeader:
             return None
         try:
             certificate = _certificate(value)
-        except ValueError:
+            subject = certificate.subject.rfc4514_string()  # which is parsed only now
+        except (ValueError, TypeError, x509.InvalidVersion):
             return None
-        subject = certificate.subject.rfc4514_string()
         return subject if 0 < len(subject) <= _LONGEST_OWNER else f"sha256:{certificate.fingerprint(SHA256()).hex()}"
 
     def _is_trusted(self, peer: str | None) -> bool:

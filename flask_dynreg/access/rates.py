@@ -17,7 +17,7 @@ from flask_dynreg.signals import logger
 
 KINDS = ("address", "token", "software_id", "issuer", "server")
 """What is counted: the address of who comes without a token, an initial access token, a `software_id`, the issuer of a software
-statement, and all together who come without a token."""
+statement, and all together who come without a token and are not known."""
 
 _PREFIX = 64
 """bits of an IPv6 address that its owner cannot choose (RFC 6177)"""

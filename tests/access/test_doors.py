@@ -143,6 +143,16 @@ def test_somebody_has_to_say_who_is_signed_in_before_the_start(make_app: MakeApp
         server.dynreg.session_user(lambda: None)
 
 
+def test_who_is_known_does_not_notice_when_strangers_use_up_the_server(make_app: MakeApp) -> None:
+    server = Server(
+        make_app, "open", "session", "mutual_tls", **MUTUAL, DYNREG_LIMITS=["server 1/hour", "address 3/hour"]
+    )
+    assert [server.post().status_code for _ in range(2)] == [201, 429]
+    assert server.facts(server.post(PROXY, Client_Cert=RFC9440)) == ("mutual_tls", HOLDER)
+    server.sign_in("alice")
+    assert [server.post(**SAME_ORIGIN).status_code for _ in range(3)] == [201, 201, 429]  # all of one address
+
+
 # ---- Who has a certificate
 
 
@@ -200,6 +210,22 @@ def test_behind_proxy_fix_the_proxy_is_still_who_sent_it(mutual: Server) -> None
 @pytest.mark.parametrize("value", ["", "x", "::", ":AAAA:", ":%:", RFC9440[:-9], PEM[:-40], "-" * 20000, "\u00e9"])
 def test_what_is_no_certificate_lets_nobody_in(mutual: Server, value: str) -> None:
     unauthorized(mutual.post(PROXY, Client_Cert=value))
+
+
+@pytest.mark.parametrize(
+    ("sound", "changed"),
+    [
+        (b"A client", b"A clien\xff"),  # no UTF-8
+        (b"\x0c\x08A client", b"\x03\x08A client"),  # no text
+        (b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x07"),  # version 8
+    ],
+)
+def test_a_certificate_that_cannot_be_read_to_its_end_lets_nobody_in(
+    mutual: Server, sound: bytes, changed: bytes
+) -> None:
+    before, _, subject = CERTIFICATE.public_bytes(Encoding.DER).rpartition(sound)
+    broken = base64.b64encode(before + changed + subject).decode()
+    unauthorized(mutual.post(PROXY, Client_Cert=f":{broken}:"))
 
 
 def test_where_the_door_is_shut_the_header_says_nothing(make_app: MakeApp) -> None:
