@@ -22,6 +22,7 @@ from flask_dynreg.errors import (
     ConfigurationError,
     DecisionError,
     Problem,
+    RefusedMetadataError,
     TemporarilyUnavailableError,
     UnknownTokenError,
 )
@@ -175,9 +176,16 @@ class Registrar(Decisions):
         known.
         """
         statement = self._known_statements.of(sent, None, None)
-        if principal.source == STATED.source:
-            self.doors.admit_statement(statement, None)
-        return self._examination.explain(sent, statement, principal, facts)
+        if principal.source != STATED.source:
+            return self._examination.explain(sent, statement, principal, facts)
+        self.doors.admit_statement(statement, None)
+        found = self._examination.explain(sent, statement, principal, facts)
+        try:
+            if found.metadata is not None:
+                self.doors.confine(CheckedMetadata(dict(found.metadata), {}, statement=statement), {})
+        except RefusedMetadataError as error:
+            return replace(found, metadata=None, problems=error.problems, taken={})
+        return found
 
     def holds(self, policies: str | None, name: str) -> bool:
         """Whether a policy is among those that a client keeps, be it in a profile."""

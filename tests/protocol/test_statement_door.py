@@ -8,6 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
+from flask_dynreg.access.doors import STATED
 from tests.conformance.exchange import (
     CONFIDENTIAL,
     MACHINE,
@@ -137,6 +138,20 @@ def test_a_grant_without_a_redirect_is_for_whom_is_known(door: Any, grants: list
     for claims, sent in (({}, {"grant_types": grants}), ({"grant_types": grants}, {})):
         body = refused(post(door(), {**sent, "software_statement": fixing(**claims)}), "invalid_client_metadata")
         assert body["errors"][0]["pointer"] == "/grant_types"
+
+
+def test_it_is_explained_as_it_would_be_registered(door: Any) -> None:
+    http = door()
+    registrar = http.application.extensions["dynreg"]
+    for grants in (["authorization_code"], ["authorization_code", "client_credentials"]):
+        sent = {"software_statement": fixing(), "grant_types": grants}
+        answer = post(http, sent).get_json()
+        with http.application.app_context():
+            explained = registrar.explain(sent, principal=STATED)
+        assert [problem.pointer for problem in explained.problems] == [
+            problem["pointer"] for problem in answer.get("errors", [])
+        ]
+        assert explained.metadata is None if "errors" in answer else explained.metadata["grant_types"] == grants
 
 
 def test_a_request_that_is_signed_opens_it(door: Any) -> None:
