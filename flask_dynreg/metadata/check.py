@@ -12,7 +12,24 @@ from flask_dynreg.metadata.server import ServerSupport
 from flask_dynreg.metadata.software_statement import MEMBER, VerifiedStatement
 from flask_dynreg.outbound import Fetched
 
-Judge = Callable[[dict[str, Any], Mapping[str, Any], frozenset[str]], tuple[Mapping[str, Any], list[Problem]]]
+Metadata = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Remade:
+    """What becomes of client metadata of which a policy changes some."""
+
+    metadata: Metadata
+    defaults: frozenset[str]
+    """The members that were taken away and have their default instead."""
+    problems: list[Problem]
+    """What is not sound."""
+
+
+Remake = Callable[[Metadata, Metadata], Remade]
+"""From the metadata, and the members that get another value; None for no value."""
+
+Judge = Callable[[Metadata, Metadata, frozenset[str], Remake], tuple[Metadata, list[Problem]]]
 """What policies make of client metadata, and what they refuse: from the metadata, what was sent, and the names in it that nobody
 knows."""
 
@@ -90,9 +107,9 @@ class MetadataCheck:
         repairs.encrypted(metadata, vocabulary.supported)
         repairs.scoped(metadata, server, statement.scopes if statement else None)
         if judge:
-            judged, refused = judge(metadata, sent, vocabulary.ignored(sent))
+            judged, refused = judge(metadata, sent, vocabulary.ignored(sent), partial(self._remade, taken))
+            metadata = dict(judged)
             problems += [problem for problem in refused if problem.member not in unsound]
-            problems += self._read_again(metadata, judged, taken)
         problems += vocabulary.unsupported(metadata)
         problems += rules.broken(RULES, metadata, server, unsound)
         if not problems and fetches and sectors.is_to_be_fetched(metadata, registered or {}):
@@ -103,28 +120,23 @@ class MetadataCheck:
             metadata[MEMBER] = statement.text  # as it was sent (RFC 7591 section 3.2.1)
         return CheckedMetadata(metadata, taken, tuple(vocabulary.operator_names.intersection(sent)), statement)
 
-    def _read_again(
-        self, metadata: dict[str, Any], judged: Mapping[str, Any], taken: dict[str, list[str]]
-    ) -> list[Problem]:
-        """Puts what policies have changed into the metadata, as if the client had sent it."""
-        changed = {name: value for name, value in judged.items() if metadata.get(name) != value}
-        gone = metadata.keys() - judged.keys()
-        if not changed and not gone:
-            return []
-        read, problems = self.vocabulary.read(changed)
-        for name in {*gone, *changed}:
-            metadata.pop(name, None)
-        metadata.update(read)
-        filled = dict(metadata)
+    def _remade(self, taken: dict[str, list[str]], metadata: Metadata, wanted: Metadata) -> Remade:
+        """As if the client had sent what is wanted: with defaults, and without what is to be `taken`, which is noted."""
+        read, problems = self.vocabulary.read(wanted)
+        stated = {name: value for name, value in metadata.items() if name not in wanted} | read
+        filled = dict(stated)
         repairs.completed(filled, self._server, self.vocabulary.defaults)
-        metadata.update({name: value for name, value in filled.items() if name not in metadata})
+        made = filled | stated  # a list that a policy has emptied is not filled again
         for member, names in {
-            **repairs.narrowed(metadata, self._server, self.vocabulary.supported),
-            **repairs.cleared(metadata),
+            **repairs.narrowed(made, self._server, self.vocabulary.supported),
+            **repairs.cleared(made),
         }.items():
-            taken[member] = [*taken.get(member, ()), *names]
-        repairs.encrypted(metadata, self.vocabulary.supported)
-        return problems
+            taken[member] = list(dict.fromkeys([*taken.get(member, ()), *names]))
+        repairs.encrypted(made, self.vocabulary.supported)
+        unsound = {problem.member for problem in problems}
+        return Remade(
+            made, frozenset(name for name in wanted.keys() - read.keys() - unsound if made.get(name)), problems
+        )
 
     def _fits(self, metadata: Mapping[str, Any], unsound: set[str], member: str, value: str) -> bool:
         """Whether this value of a member goes with the rest, as far as the rules that read the member tell."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from flask_dynreg.errors import Problem, RefusedMetadataError
-from flask_dynreg.metadata.check import CheckedMetadata, Judge, MetadataCheck
+from flask_dynreg.metadata.check import CheckedMetadata, Judge, MetadataCheck, Remake
 from flask_dynreg.metadata.lookalikes import ReservedNames
 from flask_dynreg.metadata.server import ServerSupport
 from flask_dynreg.metadata.software_statement import VerifiedStatement
@@ -161,7 +161,7 @@ class _Hearing:
         self.ignored: frozenset[str] = frozenset()
 
     def __call__(
-        self, metadata: Mapping[str, Any], sent: Mapping[str, Any], ignored: frozenset[str]
+        self, metadata: Mapping[str, Any], sent: Mapping[str, Any], ignored: frozenset[str], remake: Remake
     ) -> tuple[Mapping[str, Any], list[Problem]]:
         self.ignored = ignored
         context = self._examination.context(
@@ -175,13 +175,16 @@ class _Hearing:
             facts=self._facts,
             outcome=self.outcome,
         )
-        judgement: Judgement = judged(self._policies, metadata, context)
+        judgement: Judgement = judged(self._policies, metadata, context, remake)
         self.decisions = judgement.decisions
         return judgement.metadata, judgement.problems
 
     def completed(self, checked: CheckedMetadata) -> CheckedMetadata:
-        changed = {decision.policy: sorted(decision.changed) for decision in self.decisions if decision.changed}
-        return replace(checked, approval=self.outcome.approval, lifetime=self.outcome.lifetime, policies=changed)
+        changed: dict[str, set[str]] = {}
+        for decision in self.decisions:
+            changed.setdefault(decision.policy, set()).update(decision.changed)
+        policies = {policy: sorted(members) for policy, members in changed.items()}
+        return replace(checked, approval=self.outcome.approval, lifetime=self.outcome.lifetime, policies=policies)
 
 
 def principal_of(client: ClientRecord) -> Principal:

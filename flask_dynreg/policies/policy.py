@@ -21,6 +21,7 @@ from flask_dynreg.errors import (
     ServerFailureError,
     refusal,
 )
+from flask_dynreg.metadata.check import Remade, Remake
 from flask_dynreg.metadata.lookalikes import ReservedNames
 from flask_dynreg.metadata.server import ServerSupport
 from flask_dynreg.registry.client import RegisteredClient
@@ -70,7 +71,9 @@ class PolicyContext:
         self.outcome.approval = self.outcome.approval or reason
 
     def limit_lifetime(self, seconds: int) -> None:
-        """The registration ends after so many seconds, or sooner."""
+        """The registration ends after so many seconds, or sooner. Raises ValueError for less than 1."""
+        if seconds < 1:
+            raise ValueError("seconds must be 1 or more.")
         self.outcome.lifetime = min(seconds, self.outcome.lifetime or seconds)
 
 
@@ -156,38 +159,36 @@ ROUNDS = 5
 """So often policies may change what others have changed before they have to agree."""
 
 
-def judged(policies: Sequence[tuple[str, Policy]], metadata: Metadata, context: PolicyContext) -> Judgement:
+def judged(
+    policies: Sequence[tuple[str, Policy]], metadata: Metadata, context: PolicyContext, remake: Remake
+) -> Judgement:
     """Asks one policy after the other, each with what the one before has made of the metadata, and all of them again until none
     changes anything: so what is registered is as every one of them wants it, whatever their order.
 
-    One with `asked_once = True` only fills in what others may take away again: it is asked in the first round. Raises what a
-    policy raises, but for RefusedMetadataError: what these refuse is collected. A policy that fails refuses, and so do policies
-    that never agree.
+    One with `asked_once = True` only fills in what others may take away again: it is asked in the first round, and what it
+    refuses there is refused. Raises what a policy raises, but for RefusedMetadataError: what these refuse is collected. A policy
+    that fails refuses, and so do policies that never agree.
     """
     decided: list[Decision] = []
+    once = {name for name, policy in policies if getattr(policy, "asked_once", False)}
     for _ in range(ROUNDS):
-        metadata, decisions = _one_round(policies, metadata, context)
+        metadata, decisions = _one_round(policies, metadata, context, remake)
         refusals = [decision for decision in decisions if decision.problems]
         if len(refusals) == len(decisions):
             return Judgement(metadata, (*decided, *refusals))
-        decided += [decision for decision in decisions if not decision.problems]
-        policies = [(name, policy) for name, policy in policies if not getattr(policy, "asked_once", False)]
+        decided += [decision for decision in decisions if not decision.problems or decision.policy in once]
+        policies = [(name, policy) for name, policy in policies if name not in once]
     logger.error("The policies %s do not agree.", ", ".join(dict.fromkeys(change.policy for change in decisions)))
     raise ServerFailureError()
 
 
 def _one_round(
-    policies: Sequence[tuple[str, Policy]], metadata: Metadata, context: PolicyContext
+    policies: Sequence[tuple[str, Policy]], metadata: Metadata, context: PolicyContext, remake: Remake
 ) -> tuple[Metadata, list[Decision]]:
     decisions: list[Decision] = []
     for name, policy in policies:
         try:
-            after = policy(metadata, context)
-            changed = {
-                member: (metadata.get(member), after.get(member))
-                for member in sorted(metadata.keys() | after.keys())
-                if metadata.get(member) != after.get(member)
-            }
+            wanted = _changed(metadata, policy(metadata, context))
         except RefusedMetadataError as error:
             decisions.append(Decision(name, problems=tuple(replace(each, policy=name) for each in error.problems)))
             continue
@@ -197,12 +198,30 @@ def _one_round(
         except Exception as error:
             logger.exception("The policy %s failed.", name)
             raise ServerFailureError() from error
-        locked = sorted(member for member in changed if member.partition("#")[0] in context.locked)
-        if locked:
-            description = "must be something else than the software statement says."
-            problems = tuple(replace(violation(member, description), policy=name) for member in locked)
-            decisions.append(Decision(name, changed, problems))
-        elif changed:
-            decisions.append(Decision(name, changed))
-            metadata = after
+        if not wanted:
+            continue
+        made = remake(metadata, {member: after for member, (_, after) in wanted.items()})
+        changed = _changed(metadata, made.metadata)
+        problems = [*made.problems, *_impossible(changed, made, context)]
+        if changed or problems:
+            decisions.append(Decision(name, changed, tuple(replace(each, policy=name) for each in problems)))
+        if not problems:
+            metadata = made.metadata
     return metadata, decisions
+
+
+def _changed(before: Metadata, after: Metadata) -> dict[str, tuple[Any, Any]]:
+    return {
+        member: (before.get(member), after.get(member))
+        for member in sorted(before.keys() | after.keys())
+        if before.get(member) != after.get(member)
+    }
+
+
+def _impossible(changed: Iterable[str], made: Remade, context: PolicyContext) -> Iterator[Problem]:
+    """What no policy can do: change what a statement says, or take away what is in force where it is not stated."""
+    for member in changed:
+        if member.partition("#")[0] in context.locked:
+            yield violation(member, "must be something else than the software statement says.")
+    for member in sorted(made.defaults):
+        yield violation(member, "must be stated, and allowed: its default is not.")

@@ -18,6 +18,7 @@ from tests.conftest import CLIENT, MakeApp
 from tests.statements import statement, trusted
 
 Metadata = Mapping[str, Any]
+INVALID = "invalid_client_metadata"
 
 
 class Server:
@@ -281,3 +282,26 @@ def test_policies_that_do_not_agree_let_nobody_in(make_app: MakeApp, caplog: pyt
     answer = post(Server(make_app, {"counting": counting}).http, CLIENT)
     assert (answer.status_code, answer.get_json()["error"]) == (500, "server_error")
     assert "The policies counting do not agree." in caplog.text
+
+
+def test_one_that_is_asked_once_has_refused_whatever_others_change(make_app: MakeApp) -> None:
+    def first(metadata: Metadata, context: PolicyContext) -> Metadata:
+        raise refused("client_name", "must be another.")
+
+    first.asked_once = True  # type: ignore[attr-defined]
+    for policies in ({"first": first, "no_logos": no_logos}, {"no_logos": no_logos, "first": first}):
+        body = is_refused(post(Server(make_app, policies).http, CLIENT | {"logo_uri": "https://x.example"}), INVALID)
+        assert [problem["pointer"] for problem in body["errors"]] == ["/client_name"]
+
+
+@pytest.mark.parametrize("seconds", [0, -1])
+def test_a_registration_does_not_end_before_it_begins(
+    make_app: MakeApp, seconds: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    def over(metadata: Metadata, context: PolicyContext) -> Metadata:
+        context.limit_lifetime(seconds)
+        return metadata
+
+    answer = post(Server(make_app, {"over": over}).http, CLIENT)
+    assert (answer.status_code, answer.get_json()["error"]) == (500, "server_error")
+    assert "seconds must be 1 or more" in caplog.text
