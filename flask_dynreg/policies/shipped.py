@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from flask_dynreg.errors import ConfigurationError, Problem, refusal
+from flask_dynreg.metadata.algorithms import MACS, can_verify
 from flask_dynreg.metadata.lookalikes import ReservedNames
 from flask_dynreg.metadata.places import leads_to_this_device, redirect_hosts, redirects_of, strange_pages
 from flask_dynreg.metadata.redirect_uris import RedirectRules
@@ -164,16 +165,21 @@ class AuthMethodCeiling:
 @dataclass(frozen=True)
 class SigningAlgorithms:
     """Whatever is signed for or by a client is signed by one of these algorithms: a default that is none of them gives way to the
-    first that the server has, what a client states is refused."""
+    first that the server has, what a client states is refused. A client that authenticates by a JWT and states none gets the
+    first that it has a key for: otherwise any of the server's would do (OpenID Connect Registration section 2)."""
 
     algorithms: Sequence[str]
 
     def __call__(self, metadata: Metadata, context: PolicyContext) -> Metadata:
-        signed = {
-            name: value for name, value in metadata.items() if name.endswith(("_signed_response_alg", "_signing_alg"))
+        signed = {name: value for name, value in metadata.items() if name.endswith(("_signed_response_alg", _SIGNED))}
+        if metadata["token_endpoint_auth_method"] in _JWT_METHODS and context.server.declares(_listed(_AUTHENTICATION)):
+            signed.setdefault(_AUTHENTICATION, None)
+        better = {
+            name: self._default(name, metadata, context)
+            for name, value in signed.items()
+            if value not in self.algorithms and not context.sent.get(name)
         }
-        better = {name: self._default(name, context) for name in signed.keys() - context.sent.keys()}
-        chosen = {name: better.get(name) or value for name, value in signed.items()}
+        chosen = signed | better
         wrong = [
             violation(name, f"must be one of {', '.join(self.algorithms)}.")
             for name, value in chosen.items()
@@ -181,9 +187,28 @@ class SigningAlgorithms:
         ]
         return _refused_if(wrong, {**metadata, **chosen})
 
-    def _default(self, name: str, context: PolicyContext) -> str | None:
-        supported = context.server.values(name.replace("_signed_response_alg", "_signing_alg_values_supported"))
-        return next((algorithm for algorithm in self.algorithms if algorithm in supported), None)
+    def _default(self, name: str, metadata: Metadata, context: PolicyContext) -> str | None:
+        supported, offered = context.server.values(_listed(name)), context.sent.get(_listed(name))
+        possible = [algorithm for algorithm in self.algorithms if algorithm in supported]
+        if offered and isinstance(offered, list):  # what the client can do, by OpenID Connect RP Metadata Choices
+            possible = [algorithm for algorithm in possible if algorithm in offered]
+        if name == _AUTHENTICATION:
+            by_secret = metadata["token_endpoint_auth_method"] == "client_secret_jwt"
+            possible = [algorithm for algorithm in possible if (algorithm in MACS) == by_secret]
+        if name.endswith(_SIGNED):
+            keys = metadata.get("jwks", {"keys": ()})["keys"]
+            possible.sort(key=lambda algorithm: not can_verify(keys, [algorithm]))
+        return next(iter(possible), None)
+
+
+_SIGNED = "_signing_alg"
+_AUTHENTICATION = "token_endpoint_auth_signing_alg"
+_JWT_METHODS = ("private_key_jwt", "client_secret_jwt")
+
+
+def _listed(name: str) -> str:
+    """The server metadata that lists the algorithms for a member."""
+    return f"{name.replace('_signed_response_alg', _SIGNED)}_values_supported"
 
 
 @dataclass(frozen=True)

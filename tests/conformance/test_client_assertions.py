@@ -4,6 +4,7 @@ import hmac
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -15,6 +16,7 @@ from sqlalchemy import event
 from werkzeug.test import TestResponse
 
 from examples import quickstart_store as store
+from tests.conformance.conftest import quickstart_in
 from tests.conformance.exchange import MACHINE, Client, delete, post, refused
 from tests.conformance.requirements import requirement
 from tests.conformance.visitor import Visitor
@@ -136,6 +138,16 @@ def test_the_registered_algorithm_is_the_only_one(visitor: Visitor) -> None:
     client = visitor.register(**MACHINE, **method, jwks=jwks)
     is_refused(sent(visitor, signed(claims(client))))
     assert sent(visitor, signed(claims(client), EC, "ES256")).status_code == 200
+
+
+def test_one_that_a_profile_settles_is_the_only_one(tmp_path: Path) -> None:
+    jwks = {"keys": [key.as_dict(private=False) for key in (RSA, EC)]}
+    with quickstart_in(tmp_path, DYNREG_POLICIES=["fapi2"]) as app:
+        visitor = Visitor(app)
+        client = visitor.register(**MACHINE, token_endpoint_auth_method="private_key_jwt", jwks=jwks)
+        is_refused(sent(visitor, signed(claims(client))))
+        is_refused(sent(visitor, signed(claims(client), EC, "ES256")))
+        assert sent(visitor, signed(claims(client), RSA, "PS256")).status_code == 200
 
 
 @pytest.mark.parametrize("registered", ["EdDSA", "Ed25519"])

@@ -9,13 +9,14 @@ from tests.conformance.exchange import post, refused, registered
 from tests.conftest import SERVER_METADATA, MakeApp
 from tests.corpus.entries import ENTRIES
 from tests.corpus.expectations import REGISTERED
-from tests.metadata.keys import rsa_jwk
+from tests.metadata.keys import ec_jwk, rsa_jwk
 from tests.statements import statement, trusted
 
 MCP = [id for id in REGISTERED if ENTRIES[id]["kind"].startswith("mcp-")]
 WEB = ["https://app.example/cb"]
 CERTIFICATE = {"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "app.example"}
 SIGNED = {"token_endpoint_auth_method": "private_key_jwt", "jwks": {"keys": [rsa_jwk()]}}
+ALGORITHM = "token_endpoint_auth_signing_alg"
 METADATA = SERVER_METADATA | {
     "response_types_supported": ["code", "code id_token", "id_token"],
     "grant_types_supported": ["authorization_code", "implicit", "refresh_token", "client_credentials", "password"],
@@ -84,6 +85,34 @@ def test_who_is_let_in(make_app: MakeApp, profile: str, sent: dict[str, Any]) ->
 def test_who_is_not(make_app: MakeApp, profile: str, sent: dict[str, Any], pointer: str) -> None:
     body = refused(post(serve(make_app, profile), sent), "invalid_client_metadata", "invalid_redirect_uri")
     assert any(problem["pointer"].startswith(pointer) for problem in body["errors"])
+
+
+@pytest.mark.parametrize(
+    ("profile", "keys", "expected"),
+    [
+        ("fapi2", {"jwks": {"keys": [rsa_jwk()]}}, "PS256"),
+        ("fapi2", {"jwks": {"keys": [rsa_jwk(alg="RS256"), ec_jwk()]}}, "ES256"),
+        ("fapi2", {"jwks_uri": "https://app.example/jwks"}, "PS256"),
+        ("open-banking-uk", {"jwks": {"keys": [ec_jwk()]}}, "ES256"),
+        ("open-banking-brasil", {"jwks_uri": "https://app.example/jwks"}, "PS256"),
+    ],
+)
+@pytest.mark.parametrize("said", [{}, {ALGORITHM: None}, {ALGORITHM: ""}])
+def test_who_signs_in_by_a_jwt_has_one_algorithm(
+    make_app: MakeApp, profile: str, keys: dict[str, Any], expected: str, said: dict[str, Any]
+) -> None:
+    stated = {"software_statement": statement(redirect_uris=WEB), "token_endpoint_auth_method": "private_key_jwt"}
+    assert registered(serve(make_app, profile), **stated, **keys, **said)[ALGORITHM] == expected
+
+
+def test_who_has_no_key_for_it_or_finds_none_on_the_server_is_not_let_in(make_app: MakeApp) -> None:
+    by_rs256 = SIGNED | {"redirect_uris": WEB, "jwks": {"keys": [rsa_jwk(alg="RS256")]}}
+    (problem,) = refused(post(serve(make_app, "fapi2"), by_rs256), "invalid_client_metadata")["errors"]
+    assert problem["pointer"] == "/jwks"
+    weak = METADATA | {"token_endpoint_auth_signing_alg_values_supported": ["RS256"]}
+    http = make_app(DYNREG_POLICIES=["fapi2"], DYNREG_SERVER_METADATA=weak).test_client()
+    (problem,) = refused(post(http, SIGNED | {"redirect_uris": WEB}), "invalid_client_metadata")["errors"]
+    assert problem["pointer"] == f"/{ALGORITHM}"
 
 
 def test_every_profile_is_in_these_tables() -> None:

@@ -90,7 +90,7 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
 METADATA = SERVER_METADATA | {
     "response_types_supported": ["code", "id_token"],
     "grant_types_supported": ["authorization_code", "implicit", "refresh_token", "client_credentials"],
-    "id_token_signing_alg_values_supported": ["RS256", "PS256"],
+    "id_token_signing_alg_values_supported": ["RS256", "PS256", "ES256"],
 }
 
 
@@ -131,7 +131,21 @@ def test_what_is_refused(make_app: MakeApp, policy: Any, sent: dict[str, Any], p
             "response_types",
             ["code"],
         ),
-        ({"policy": "signing_algorithms", "algorithms": ["PS256"]}, {}, "id_token_signed_response_alg", "PS256"),
+        *(
+            (
+                {"policy": "signing_algorithms", "algorithms": algorithms},
+                sent,
+                "id_token_signed_response_alg",
+                expected,
+            )
+            for algorithms, sent, expected in (
+                (["PS256"], {}, "PS256"),
+                (["PS256"], {"id_token_signed_response_alg": None}, "PS256"),
+                (["PS256"], {"id_token_signed_response_alg": ""}, "PS256"),
+                (["PS256", "RS256"], {}, "RS256"),
+                (["PS256", "ES256"], {"id_token_signing_alg_values_supported": ["RS256", "ES256"]}, "ES256"),
+            )
+        ),
         ({"policy": "forced", "metadata": {"client_name": "Ours"}}, {"client_name": "Mine"}, "client_name", "Ours"),
     ],
 )
