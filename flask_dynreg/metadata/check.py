@@ -120,6 +120,13 @@ class MetadataCheck:
             metadata[MEMBER] = statement.text  # as it was sent (RFC 7591 section 3.2.1)
         return CheckedMetadata(metadata, taken, tuple(vocabulary.operator_names.intersection(sent)), statement)
 
+    def alone(self, members: Metadata) -> tuple[dict[str, Any], list[Problem]]:
+        """Members without the rest of the metadata: those that are there, and what is wrong with them whatever the rest is."""
+        metadata, problems = self.vocabulary.read(members)
+        about = [rule for rule in RULES if rule.reads <= metadata.keys()]
+        broken = rules.broken(about, metadata, self._server, set())
+        return metadata, [*problems, *self.vocabulary.unsupported(metadata), *broken]
+
     def _remade(self, taken: dict[str, list[str]], metadata: Metadata, wanted: Metadata) -> Remade:
         """As if the client had sent what is wanted: with defaults, and without what is to be `taken`, which is noted."""
         read, problems = self.vocabulary.read(wanted)

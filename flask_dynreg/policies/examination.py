@@ -1,17 +1,18 @@
 """From a request to what would be registered for it: the statement, the terms, the metadata and the policies together."""
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from flask_dynreg.errors import Problem, RefusedMetadataError
+from flask_dynreg.errors import ConfigurationError, Problem, RefusedMetadataError
 from flask_dynreg.metadata.check import CheckedMetadata, Judge, MetadataCheck, Remake
 from flask_dynreg.metadata.lookalikes import ReservedNames
 from flask_dynreg.metadata.server import ServerSupport
 from flask_dynreg.metadata.software_statement import VerifiedStatement
 from flask_dynreg.policies.policy import Decision, Judgement, Outcome, Policies, Policy, PolicyContext, judged
-from flask_dynreg.policies.terms import keep_terms
+from flask_dynreg.policies.shipped import Forced
+from flask_dynreg.policies.terms import beyond, keep_terms, without_translations
 from flask_dynreg.registry.clients import ClientRecord
 from flask_dynreg.registry.principals import NO_TERMS, Principal, RequestFacts, Terms
 
@@ -37,7 +38,7 @@ class Explanation:
 
 
 class Examination:
-    """Made once for an app."""
+    """Made once for an app. Raises ConfigurationError for a policy that forces what can never be registered."""
 
     def __init__(
         self, check: MetadataCheck, policies: Policies, server: ServerSupport, reserved_names: ReservedNames
@@ -46,6 +47,12 @@ class Examination:
         self._policies = policies
         self._server = server
         self._reserved_names = reserved_names
+        for name, policy in policies.named([]):
+            if isinstance(policy, Forced):
+                try:
+                    self._settled(name, policy.metadata)
+                except ValueError as fault:
+                    raise ConfigurationError(f"DYNREG_POLICIES: {fault}") from None
 
     def remembered(self, principal: Principal, before: str | None = None) -> str | None:
         """The names of the policies that hold for a client, as it keeps them: those that held `before` go on to hold."""
@@ -56,15 +63,34 @@ class Examination:
         return json.dumps(list(names)) if names else None
 
     def check_terms(self, terms: Terms) -> None:
-        """Raises ValueError for terms that could never be met, naming the member."""
+        """Raises ValueError, naming the member: for what is no terms, and for some that nobody could ever meet."""
+        said = {each.name: getattr(terms, each.name) for each in fields(terms)}
+        Terms.from_object({name: value for name, value in said.items() if value != getattr(NO_TERMS, name)})
         if missing := self._policies.unknown(terms.policies):
             raise ValueError(f"policies: {missing[0]} is not the name of a policy.")
-        known = self._check.vocabulary
-        for name, members in (("defaults", terms.defaults), ("forced", terms.forced)):
-            if ignored := sorted(known.ignored(members)):
-                raise ValueError(f"{name}: {ignored[0]} is not client metadata here.")
-            for problem in known.read(members)[1]:
-                raise ValueError(f"{name}: {problem.member} {problem.description}")
+        if terms.scopes and self._server.scopes.isdisjoint(terms.scopes):
+            raise ValueError("scopes must have one of this server, or none at all.")
+        self._check_grants("grant_types", terms.grant_types)
+        self._settled("defaults", terms.defaults)
+        forced = self._settled("forced", terms.forced)
+        self._check_grants("forced: grant_types", forced.get("grant_types"))
+        for problem in beyond(terms, forced):
+            raise ValueError(f"forced: {problem.member} {problem.description}")
+        if terms.scopes is not None and not set(forced.get("scope", "").split()) <= set(terms.scopes):
+            raise ValueError("forced: scope must be some of the scopes of the terms.")
+
+    def _check_grants(self, name: str, grants: Collection[str] | None) -> None:
+        if grants is not None and self._server.grant_types.intersection(grants) <= {"refresh_token"}:
+            raise ValueError(f"{name} must have one of this server beside refresh_token.")
+
+    def _settled(self, name: str, members: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Client metadata that somebody else sets for a client. Raises ValueError for what is none, or is wrong by itself."""
+        if ignored := sorted(self._check.vocabulary.ignored(members)):
+            raise ValueError(f"{name}: {ignored[0]} is not client metadata here.")
+        metadata, problems = self._check.alone(members)
+        for problem in problems:
+            raise ValueError(f"{name}: {problem.member} {problem.description}")
+        return metadata
 
     def holds(self, policies: str | None, name: str) -> bool:
         """Whether a policy is among those that a client keeps, be it in a profile."""
@@ -129,7 +155,8 @@ class Examination:
     ) -> CheckedMetadata:
         if principal.terms.defaults or principal.terms.forced:
             stated = {name: value for name, value in sent.items() if value not in (None, "", [])}
-            sent = {**principal.terms.defaults, **stated, **principal.terms.forced}
+            template, forced = {**principal.terms.defaults, **stated}, principal.terms.forced
+            sent = {**without_translations(template, forced), **forced}
         if client is None:
             return self._check(sent, statement=statement, judge=judge, fetches=fetches)
         return self._check(sent, client.client_metadata, statement, client.client_id, judge, fetches)

@@ -12,7 +12,7 @@ from flask_dynreg.metadata.places import leads_to_this_device, redirect_hosts, r
 from flask_dynreg.metadata.redirect_uris import RedirectRules
 from flask_dynreg.metadata.server import grants_of
 from flask_dynreg.policies.policy import Metadata, Policy, PolicyContext, Profile, refused, violation
-from flask_dynreg.policies.terms import with_scopes
+from flask_dynreg.policies.terms import with_scopes, without_translations
 from flask_dynreg.registry.client import CONSENTED
 
 _NAMES = re.compile(r"client_name(#.*)?")
@@ -213,12 +213,12 @@ def _listed(name: str) -> str:
 
 @dataclass(frozen=True)
 class Forced:
-    """A client has these values, whatever it says: JSON values by the names of members."""
+    """A client has these values, whatever it says in whatever language: JSON values by the names of members."""
 
     metadata: Mapping[str, Any]
 
     def __call__(self, metadata: Metadata, context: PolicyContext) -> Metadata:
-        return {**metadata, **self.metadata}
+        return {**without_translations(metadata, self.metadata), **self.metadata}
 
 
 def require_pkce(metadata: Metadata, context: PolicyContext) -> Metadata:

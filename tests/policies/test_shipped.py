@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from flask_dynreg import ConfigurationError
 from flask_dynreg.policies.shipped import PLAIN, WITH_SETTINGS
 from tests.conformance.exchange import post, refused, registered
 from tests.conftest import SERVER_METADATA, MakeApp
@@ -151,6 +152,34 @@ def test_what_is_refused(make_app: MakeApp, policy: Any, sent: dict[str, Any], p
 )
 def test_what_is_changed(make_app: MakeApp, policy: Any, sent: dict[str, Any], member: str, expected: Any) -> None:
     assert registered(serve(make_app, policy), redirect_uris=[WEB], **sent).get(member) == expected
+
+
+def test_no_language_leads_around_what_is_forced(make_app: MakeApp) -> None:
+    forced = {"client_name": "Ours", "client_name#ja": "\u540d", "tos_uri#fr": "https://tos.example"}
+    http = serve(make_app, {"policy": "forced", "metadata": forced})
+    tags = {
+        f"{name}#{tag}": "https://mine.example" for name in ("client_name", "tos_uri") for tag in ("de", "JA", "FR")
+    }
+    client = registered(http, redirect_uris=[WEB], **tags, tos_uri="https://mine.example")
+    named = {name: value for name, value in client.items() if name.partition("#")[0] in ("client_name", "tos_uri")}
+    mine = dict.fromkeys(("tos_uri", "tos_uri#de", "tos_uri#JA"), "https://mine.example")
+    assert named == forced | mine
+
+
+@pytest.mark.parametrize(
+    ("metadata", "says"),
+    [
+        ({"no_member": "x"}, "no_member is not"),
+        ({"client_nane": "x", "client_uri": "https://x.example"}, "client_nane is not"),
+        ({"scope#ja": "x"}, "scope#ja is not"),
+        ({"client_uri": "javascript:1"}, "client_uri must be"),
+        ({"token_endpoint_auth_method": "client_secret_jwt"}, "token_endpoint_auth_method must be"),
+        ({"redirect_uris": ["http://app.example"]}, "redirect_uris must be"),
+    ],
+)
+def test_what_can_never_be_forced_stops_the_start(make_app: MakeApp, metadata: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"DYNREG_POLICIES: ours: {says}"):
+        serve(make_app, {"policy": "forced", "name": "ours", "metadata": metadata})
 
 
 def test_every_policy_is_in_these_tables() -> None:

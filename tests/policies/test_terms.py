@@ -13,13 +13,15 @@ from tests.conformance.exchange import Client, bearer, refused, replaced, update
 from tests.conftest import CLIENT, MakeApp
 from tests.statements import statement, trusted
 
+LOOSE = "https://loose.example"
+
 
 class Server:
     def __init__(self, make_app: MakeApp) -> None:
         self.db = SQLAlchemy()
         self.dynreg = DynamicRegistration(self.db)
         doors = ["open", "initial_access_token"]
-        issuers = [trusted()]
+        issuers = [trusted(), trusted(LOOSE, defaults=["client_name"])]
         settings: dict[str, Any] = {"DYNREG_ACCESS": doors, "DYNREG_STATEMENT_ISSUERS": issuers}
         self.app: Flask = make_app(self.db, self.dynreg, DYNREG_DEFAULT_SCOPES=["mcp:read"], **settings)
         self.http = self.app.test_client()
@@ -87,6 +89,19 @@ def test_a_template_does_not_change_what_a_statement_says(server: Server) -> Non
     assert server.registered(token, software_statement=statement(client_name="Forced"))["client_name"] == "Forced"
 
 
+def test_no_language_leads_around_what_is_forced(server: Server) -> None:
+    token = server.token(forced={"client_name": "Forced"}, defaults={"client_name#fr": "Mien"})
+    client = server.registered(token, **{"client_name#ja": "Mine"})
+    assert [value for name, value in client.items() if name.startswith("client_name")] == ["Forced"]
+    stated: dict[str, Any] = {"client_name#ja": "Stated"}
+    filled_in = server.registered(token, software_statement=statement(iss=LOOSE, **stated))
+    assert filled_in["client_name"] == "Forced" and "client_name#ja" not in filled_in
+    refused(server.post(token, software_statement=statement(**stated)), "invalid_client_metadata")
+    tagged = server.token(forced={"client_name#ja": "Forced"})
+    refused(server.post(tagged, software_statement=statement(client_name="Stated")), "invalid_client_metadata")
+    assert server.registered(tagged, client_name="Mine")["client_name"] == "Mine"
+
+
 def test_terms_outlive_their_token(server: Server) -> None:
     token = server.token(scopes=("mcp:read",))
     client = server.registered(token)
@@ -123,3 +138,53 @@ def test_other_doors_know_nothing_of_it(server: Server) -> None:
     server.token(scopes=("mcp:read",), origins=())
     answer = server.http.post("/oauth2/register", json=CLIENT | {"scope": "mcp:write"})
     assert answer.get_json()["scope"] == "mcp:write mcp:read"
+
+
+@pytest.mark.parametrize(
+    ("terms", "says"),
+    [
+        ({"scopes": "mcp:read"}, "scopes must be a list"),
+        ({"policies": "approval"}, "policies must be a list"),
+        ({"policies": None}, "policies must be a list"),
+        ({"grant_types": {"authorization_code": True}}, "grant_types must be a list"),
+        ({"redirect_hosts": [5]}, "redirect_hosts must be a list"),
+        ({"origins": "https://app.example"}, "origins must be a list"),
+        ({"defaults": None}, "defaults must be an object"),
+        ({"forced": ["client_name"]}, "forced must be an object"),
+        ({"grant_types": []}, "grant_types must have"),
+        ({"grant_types": ["password", "refresh_token"]}, "grant_types must have"),
+        ({"scopes": ["unknown"]}, "scopes must have"),
+        ({"forced": {"grant_types": ["password"]}}, "forced: grant_types must have"),
+        (
+            {"forced": {"grant_types": ["client_credentials"]}, "grant_types": ["authorization_code"]},
+            "forced: grant_types",
+        ),
+        (
+            {"forced": {"redirect_uris": ["https://a.example"]}, "redirect_hosts": ["b.example"]},
+            "forced: redirect_uris",
+        ),
+        ({"forced": {"scope": "mcp:read mcp:write"}, "scopes": ["mcp:read"]}, "forced: scope must"),
+        ({"forced": {"client_uri": 5}}, "forced: client_uri must"),
+        ({"forced": {"redirect_uris": ["http://a.example"]}}, "forced: redirect_uris must"),
+        ({"forced": {"token_endpoint_auth_method": "x"}}, "forced: token_endpoint_auth_method must"),
+        ({"defaults": {"no_member": 5}}, "defaults: no_member is not"),
+    ],
+)
+def test_terms_that_nobody_can_meet_are_not_taken(server: Server, terms: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        server.token(**terms)
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        {"scopes": []},
+        {"scopes": ["unknown", "mcp:read"]},
+        {"grant_types": ["password", "client_credentials"]},
+        {"redirect_hosts": []},
+        {"forced": {"grant_types": ["client_credentials"], "scope": ""}, "grant_types": ["client_credentials"]},
+        {"forced": {"redirect_uris": ["https://b.example/cb"]}, "redirect_hosts": ["b.example"]},
+    ],
+)
+def test_terms_that_somebody_can_meet_are(server: Server, terms: dict[str, Any]) -> None:
+    assert server.token(**terms)
