@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import click
+from authlib.integrations.flask_oauth2 import client_authenticated
 from authlib.oauth2.rfc6749 import (
     AccessDeniedError,
     InvalidGrantError,
@@ -384,11 +385,16 @@ def served_port() -> int | None:
     return context.params.get("port") if context and context.info_name == "run" else None
 
 
+def note_use(_: AuthorizationServer, client: Any, **__: Any) -> None:
+    dynreg.touch(client)
+
+
 def start(app: Flask, server: AuthorizationServer, blueprint: Blueprint) -> None:
     store.db.init_app(app)
     migrate.init_app(app)
     dynreg.init_app(app)
     server.init_app(app, query_client=dynreg.query_client, save_token=store.save_token)
+    client_authenticated.connect(note_use, server)
     app.register_blueprint(blueprint)
     app.register_error_handler(MethodNotAllowed, refuse_method)
     store.prepare(app)

@@ -14,6 +14,7 @@ from flask_dynreg.protocol.resource import ProtectedResource
 from flask_dynreg.registry.models import (
     ClientEventMixin,
     InitialAccessTokenMixin,
+    KeptAnswerMixin,
     Models,
     QuotaMixin,
     RegisteredClientMixin,
@@ -50,6 +51,7 @@ __all__ = [
     "Fetcher",
     "GuardedFetcher",
     "InitialAccessTokenMixin",
+    "KeptAnswerMixin",
     "LookAlike",
     "Models",
     "Operator",

@@ -272,6 +272,12 @@ class Settings:
     cors_origins: str | tuple[str, ...] = key(
         "*", "Origins whose scripts may call the endpoints of this extension: `*` or a list; `[]` for none.", origins
     )
+    idempotency: bool = key(
+        False,
+        "Keep answers for ten minutes, encrypted, for clients that register with an `Idempotency-Key` and lose the answer "
+        "(docs/idempotency.md).",
+        boolean,
+    )
     max_request_bytes: int = key(65536, "The size of the largest request body, in bytes.", whole_number(1024))
 
     @classmethod

@@ -187,3 +187,13 @@ class TemporarilyUnavailableError(OAuth2Error):
 
     def get_headers(self) -> Headers:
         return [*super().get_headers(), ("Retry-After", str(self.retry_after))]
+
+
+class InFlightError(TemporarilyUnavailableError):
+    """draft-ietf-httpapi-idempotency-key-header-07 section 2.6: a request with the same Idempotency-Key is not answered yet."""
+
+    description = "A request with this Idempotency-Key is being answered. Send it again for the answer."
+    status_code = 409
+
+    def __init__(self) -> None:
+        super().__init__(retry_after=1)

@@ -178,6 +178,15 @@ class DynamicRegistration:
         """
         return self.registrar.query_client(client_id)
 
+    def touch(self, client: RegisteredClientMixin) -> None:
+        """Says that a client that came from `query_client` is used: for the token endpoint, once the client has authenticated.
+
+        `client.last_used_at` (seconds since the epoch) is when that was, to the hour: it is written at most once within one.
+        Takes part in the transaction of the session: the caller commits. Raises TemporarilyUnavailableError when the database
+        cannot be asked.
+        """
+        self.registrar.touch(client)
+
     def set_operator_metadata(self, client_id: str, /, **members: Any) -> None:
         """Sets members of a client's metadata that are an operator's to set in the schema (`operator=True`); None removes one.
 

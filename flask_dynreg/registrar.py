@@ -55,6 +55,7 @@ from flask_dynreg.registry.credentials import (
     matches_digest,
 )
 from flask_dynreg.registry.issuers import StatementIssuers
+from flask_dynreg.registry.kept_answers import KeptAnswers
 from flask_dynreg.registry.models import LONGEST_TEXT, Models, RegisteredClientMixin
 from flask_dynreg.registry.principals import NO_FACTS, OPEN, Principal, RequestFacts, Terms
 from flask_dynreg.registry.quotas import Quotas
@@ -117,6 +118,9 @@ class Registrar(Decisions):
         trusted = configured_issuers(StatementIssuer, "DYNREG_STATEMENT_ISSUERS", settings.statement_issuers)
         self.issuers = StatementIssuers(self.sessions, models, self.credentials, self.issuer, trusted)
         self._used = UsedStatements(self.sessions, models, self.credentials, self.issuer)
+        self.kept_answers = (
+            KeptAnswers(self.sessions, models, self.credentials, self.issuer) if settings.idempotency else None
+        )
         self._withdrawal_hooks = withdrawal_hooks
         self._client_columns = client_columns
         self._fetcher = fetcher
@@ -310,6 +314,16 @@ class Registrar(Decisions):
             return None
         try:
             return self._clients.load(client_id)
+        except (DBAPIError, TimeoutError) as error:
+            raise TemporarilyUnavailableError() from error
+
+    def touch(self, client: RegisteredClientMixin) -> None:
+        """Notes that a client is used, in the session's transaction.
+
+        Raises TemporarilyUnavailableError when the store is down.
+        """
+        try:
+            self._clients.touch(client, self.credentials.now())
         except (DBAPIError, TimeoutError) as error:
             raise TemporarilyUnavailableError() from error
 

@@ -43,6 +43,7 @@ DEFAULTS: dict[str, Any] = {
     "DYNREG_OPERATORS_API": False,
     "DYNREG_MANAGEMENT": ("read", "update", "delete"),
     "DYNREG_CORS_ORIGINS": "*",
+    "DYNREG_IDEMPOTENCY": False,
     "DYNREG_MAX_REQUEST_BYTES": 65536,
 }
 KEYS = [*DEFAULTS, "DYNREG_SERVER_METADATA", "DYNREG_PRIVATE_SCHEMES"]
@@ -56,6 +57,7 @@ WRONG: dict[str, list[Any]] = {
     "DYNREG_URL_PREFIX": [None, 1, "oauth2", "/", "/oauth2/", "/a//b", "/a b", "/<a>", "/a\n", "/\u00e9", "/a?b"],
     "DYNREG_DISCOVERY": [None, 0, 1, "true", "False", []],
     "DYNREG_OPENID_DISCOVERY": [None, 0, 1, "true", "False", []],
+    "DYNREG_IDEMPOTENCY": [None, 0, 1, "true", "False", []],
     "DYNREG_DEFAULT_SCOPES": ["mcp:read", None, 1, [1], {"mcp:read": True}, ["mcp:other"]],
     "DYNREG_POLICIES": [
         "mcp",
@@ -141,6 +143,7 @@ RIGHT: list[tuple[str, Any]] = [
     ("DYNREG_URL_PREFIX", "/a/b-c_d.e~f"),
     ("DYNREG_DISCOVERY", False),
     ("DYNREG_OPENID_DISCOVERY", True),
+    ("DYNREG_IDEMPOTENCY", True),
     ("DYNREG_DEFAULT_SCOPES", ["mcp:read", "offline_access"]),
     ("DYNREG_POLICIES", ["mcp", {"policy": "lifetime", "seconds": 1}]),
     ("DYNREG_UNSUPPORTED", "reject"),

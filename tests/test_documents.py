@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from authlib.integrations.flask_oauth2 import AuthorizationServer
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
@@ -177,6 +178,25 @@ def test_the_token_that_is_shown_is_good(make_app: MakeApp) -> None:
     sent = CLIENT | {"scope": "mcp:read mcp:write"}
     answer = make_app(**access).test_client().post("/oauth2/register", json=sent, headers=bearer(token))
     assert (answer.status_code, answer.get_json()["scope"]) == (201, "mcp:read")
+
+
+# ---- docs/idempotency.md
+
+
+def test_the_use_of_a_client_is_noted_as_it_is_shown(make_app: MakeApp) -> None:
+    page = (ROOT / "docs" / "idempotency.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    db = SQLAlchemy()
+    dynreg, server = DynamicRegistration(db), AuthorizationServer()
+    app = make_app(db, dynreg)
+    names: dict[str, Any] = {"dynreg": dynreg, "server": server}
+    exec(block, names)  # noqa: S102 - it is our own text
+    client_id = app.test_client().post("/oauth2/register", json=CLIENT).get_json()["client_id"]
+    with app.app_context():
+        client = dynreg.query_client(client_id)
+        assert client and client.last_used_at is None
+        server.send_signal("after_authenticate_client", client=client, grant=None)
+        assert client.last_used_at
 
 
 # ---- docs/outbound.md

@@ -191,6 +191,7 @@ def test_the_default_models_are_the_same_however_often_they_are_asked_for() -> N
         "dynreg_client",
         "dynreg_event",
         "dynreg_initial_access_token",
+        "dynreg_kept_answer",
         "dynreg_quota",
         "dynreg_runtime_setting",
         "dynreg_statement_issuer",

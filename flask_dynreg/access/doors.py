@@ -70,8 +70,10 @@ class Doors:
         """By the settings, or by an operator while the server runs."""
         return not self._access or self._switch.closed is not None
 
-    def admit(self, token: str | None, facts: RequestFacts) -> Principal:
-        """Raises MissingTokenError or UnknownTokenError: a token that is presented and not good is never taken for none.
+    def admit(self, token: str | None, facts: RequestFacts, *, spent: bool = False) -> Principal:
+        """With `spent`, lets in who has a token that is used up as well: the principal tells.
+
+        Raises MissingTokenError or UnknownTokenError: a token that is presented and not good is never taken for none.
 
         Raises ForbiddenError for a script of a web origin that the token is not for: a preflight had no token to tell by; and
         TemporarilyUnavailableError where the keys of who signed the token cannot be fetched.
@@ -81,7 +83,7 @@ class Doors:
                 if anybody and anybody.source in self._access:
                     return anybody
             raise MissingTokenError(self._needed)
-        principal = self._token_holder(token) if "initial_access_token" in self._access else None
+        principal = self._token_holder(token, spent) if "initial_access_token" in self._access else None
         if principal is None:
             raise UnknownTokenError()
         origins = principal.terms.origins
@@ -89,8 +91,8 @@ class Doors:
             raise ForbiddenError("The token is not for scripts of this origin.")
         return principal
 
-    def _token_holder(self, token: str) -> Principal | None:
-        return self._signed_tokens.find(token) if "." in token else self._tokens.find(token)
+    def _token_holder(self, token: str, spent: bool) -> Principal | None:
+        return self._signed_tokens.find(token) if "." in token else self._tokens.find(token, spent=spent)
 
     def _signed_in(self, facts: RequestFacts) -> Principal | None:
         """The session's cookie comes with any request that a page of anybody's makes: only one of this server's counts."""

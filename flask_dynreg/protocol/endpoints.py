@@ -11,7 +11,14 @@ from flask import Response
 from flask import request as flask_request
 from werkzeug.exceptions import HTTPException
 
-from flask_dynreg.errors import ForbiddenError, MissingTokenError, Problem, RefusedMetadataError, refusal
+from flask_dynreg.errors import (
+    ForbiddenError,
+    MissingTokenError,
+    Problem,
+    RefusedMetadataError,
+    UnknownTokenError,
+    refusal,
+)
 from flask_dynreg.lifecycle.clients import ClientInformation, Registered
 from flask_dynreg.metadata.check import CheckedMetadata
 from flask_dynreg.protocol import responses
@@ -30,9 +37,30 @@ class RegistrationEndpoint(ClientRegistrationEndpoint):
 
     server: "RegistrationServer"
 
+    def create_registration_response(
+        self, request: RegistrationRequest
+    ) -> tuple[int, dict[str, Any], responses.Headers]:
+        """With an Idempotency-Key, the answer to the first of several such requests is that to all of them."""
+        answers = self.server.registrar.kept_answers
+        if answers is None or (key := request.idempotency_key) is None:
+            return super().create_registration_response(request)
+        request.takes_spent_token = True
+        principal = self.authenticate_token(request)
+        attempt = answers.attempt(key, principal, request.bearer_token, request.payload.content)
+        answer = answers.find(attempt)
+        if answer is not None:
+            return 201, answer, responses.JSON_HEADERS
+        if principal.is_spent:
+            raise UnknownTokenError()
+        # A token that is used up from here on may have served the first attempt: save_client finds out.
+        request.attempt = attempt
+        status, body, headers = super().create_registration_response(request)
+        answers.keep(attempt, body)
+        return status, body, headers
+
     def authenticate_token(self, request: RegistrationRequest) -> Principal:
         doors, facts = self.server.registrar.doors, request.facts
-        principal = doors.admit(request.bearer_token, facts)
+        principal = doors.admit(request.bearer_token, facts, spent=request.takes_spent_token)
         request.once("arrival", doors.count_arrival, principal, facts)
         return principal
 
@@ -50,7 +78,10 @@ class RegistrationEndpoint(ClientRegistrationEndpoint):
     def save_client(
         self, client_info: ClientInformation, client_metadata: dict[str, Any], request: RegistrationRequest
     ) -> Registered:
-        return self.server.registrar.register(client_info, request.checked, request.credential)
+        registrar = self.server.registrar
+        if registrar.kept_answers and request.attempt:
+            registrar.kept_answers.claim(request.attempt, client_info)
+        return registrar.register(client_info, request.checked, request.credential)
 
     def generate_client_registration_info(self, client: Registered, request: RegistrationRequest) -> dict[str, str]:
         return self.server.registration_information(client.client.client_id, client.registration_access_token)
@@ -75,6 +106,10 @@ class ConfigurationEndpoint(ClientConfigurationEndpoint):
             if not client.is_active:
                 raise ForbiddenError("The client waits for approval, is suspended or is over.")
             return self.create_update_client_response(client, request)
+        if (
+            self.server.registrar.kept_answers
+        ):  # an update makes another version, and may have to fetch before it writes
+            self.server.registrar.kept_answers.drop(client)
         if request.method == "DELETE":
             return self.create_delete_client_response(client, request)
         return self.create_read_client_response(client, request)

@@ -23,6 +23,7 @@ from flask_dynreg.metadata.check import CheckedMetadata
 from flask_dynreg.metadata.json_objects import JSONFault
 from flask_dynreg.metadata.jwts import JWT, InvalidJWTError
 from flask_dynreg.registry.clients import ClientRecord
+from flask_dynreg.registry.kept_answers import Attempt
 from flask_dynreg.registry.principals import RequestFacts
 
 _CHUNK = 65536
@@ -30,6 +31,10 @@ _DRAINED = 2**20
 _MEDIA_TYPE = re.compile(r"application/(json|jwt)[ \t]*(?:;.*)?", re.IGNORECASE | re.ASCII)
 _BEARER = re.compile(r"bearer[ ]+([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE | re.ASCII)
 _TOKEN_IN_URL = re.compile(rb"(?:^|&)access_token(?:=|&|$)")
+_QUOTED_KEY = re.compile(r'"((?:[!#-\[\]-~]|\\["\\])*)"')
+_BARE_KEY = re.compile(r"[!#-+\--\[\]-~]*")
+"""Without a comma: a header that is there twice arrives as one with a comma in it."""
+_KEY_LENGTHS = range(22, 256)
 _PORTS = {"https": ":443", "http": ":80"}
 _SECTION = "RFC 7591 section 3.1, RFC 8259"
 _SIGNED = "RFC 7591 section 3.1, RFC 7515"
@@ -97,6 +102,24 @@ def bearer_token(request: Request) -> str | None:
     raise MissingTokenError("The Authorization header must be of the Bearer scheme.")
 
 
+def idempotency_key(request: Request) -> str | None:
+    """The Idempotency-Key, or None if there is none: a string as RFC 9651 section 3.3.3 writes it, or its text alone.
+
+    Raises InvalidRequestError for what is malformed, or could be guessed. See draft-ietf-httpapi-idempotency-key-header-07.
+    """
+    header = request.headers.get("Idempotency-Key")
+    if header is None:
+        return None
+    text = header.strip(" \t")
+    quoted = _QUOTED_KEY.fullmatch(text)
+    key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else text
+    if not (quoted or _BARE_KEY.fullmatch(text)) or len(key) not in _KEY_LENGTHS:
+        raise InvalidRequestError(
+            "The Idempotency-Key must be there once, and have 22 to 255 characters of visible ASCII, in quotes or not."
+        )
+    return key
+
+
 def signed_object(body: bytes) -> JWT:
     """A JWT whose claims are the request. Raises RefusedClientMetadataError."""
     try:
@@ -141,10 +164,11 @@ class HTTPFacts(RequestFacts):
 
 
 class RegistrationPayload(JsonPayload):
-    """The parsed body, read when it is first asked for. `takes_jwt` tells whether it may be a signed JWT."""
+    """The body, read and parsed when it is first asked for. `takes_jwt` tells whether it may be a signed JWT."""
 
     signed: JWT | None = None
     """What `data` are the claims of, if the body was a JWT."""
+    _is_jwt = False
 
     def __init__(self, request: Request, limit: int, takes_jwt: Callable[[], bool]) -> None:
         self._request = request
@@ -152,14 +176,20 @@ class RegistrationPayload(JsonPayload):
         self._takes_jwt = takes_jwt
 
     @cached_property
-    def data(self) -> Mapping[str, Any]:
+    def content(self) -> bytes:
+        """The bytes that were sent. Raises InvalidRequestError if they are said to be neither JSON nor a JWT, TooLargeError."""
         match = _MEDIA_TYPE.fullmatch(self._request.headers.get("Content-Type", "").strip(" \t"))
-        is_jwt = match is not None and match[1].lower() == "jwt"
-        if match is None or (is_jwt and not self._takes_jwt()):
+        self._is_jwt = match is not None and match[1].lower() == "jwt"
+        if match is None or (self._is_jwt and not self._takes_jwt()):
             raise InvalidRequestError("The Content-Type must be application/json.")
-        if not is_jwt:
-            return parsed_object(body(self._request, self._limit))
-        self.signed = signed_object(body(self._request, self._limit))
+        return body(self._request, self._limit)
+
+    @cached_property
+    def data(self) -> Mapping[str, Any]:
+        content = self.content
+        if not self._is_jwt:
+            return parsed_object(content)
+        self.signed = signed_object(content)
         return self.signed.claims
 
 
@@ -170,6 +200,10 @@ class RegistrationRequest(JsonRequest):
     credential: Any
     client: ClientRecord
     checked: CheckedMetadata
+    attempt: Attempt | None = None
+    """What is kept of this registration, in case that it is sent again."""
+    takes_spent_token = False
+    """Whether a token that is used up lets in, to get an answer that was lost."""
 
     def __init__(
         self, request: Request, limit: int, takes_jwt: Callable[[], bool], issuer: str, certificates: CertificateHeader
@@ -206,6 +240,10 @@ class RegistrationRequest(JsonRequest):
     @property
     def facts(self) -> RequestFacts:
         return HTTPFacts(self._request, self._issuer, self._certificates)
+
+    @property
+    def idempotency_key(self) -> str | None:
+        return idempotency_key(self._request)
 
     @property
     def bearer_token(self) -> str | None:

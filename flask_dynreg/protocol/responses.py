@@ -14,7 +14,7 @@ from flask_dynreg.errors import REALM
 Headers = list[tuple[str, str]]
 
 JSON_HEADERS: Headers = list(default_json_headers)
-ALLOWED_HEADERS = "Authorization, Content-Type, If-Match, MCP-Protocol-Version"
+ALLOWED_HEADERS = "Authorization, Content-Type, Idempotency-Key, If-Match, MCP-Protocol-Version"
 EXPOSED_HEADERS = "WWW-Authenticate, Retry-After, ETag"
 
 # What a host's code or Flask itself may raise on the way, by status; all others are invalid_request.

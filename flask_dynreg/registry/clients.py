@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from sqlalchemy import BindParameter, Executable, FromClause, bindparam, delete, insert, or_, select, update
+from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.sql.dml import Delete, Update
 
 from flask_dynreg.registry.client import RegisteredClient
@@ -58,6 +59,8 @@ _CHANGED = [
 _LONGEST_SKELETON = 255
 MOST_AT_ONCE = 200
 """Clients of one page, or that are suspended in one transaction: registering has to wait no longer than that takes."""
+USES_NOTED_EVERY = 3600
+"""Seconds within which a client that is used again is not written again."""
 _EVENT = ["issuer", "client_id", "type", "occurred_at", "source", "initial_access_token_id", "details"]
 
 
@@ -114,6 +117,9 @@ class Clients:
             update(client).where(unchanged).values(version=client.c.version + 1, **_binds(client, "c_", _CHANGED))
         )
         self._remove = delete(client).where(unchanged)
+        last_used_at = client.c.last_used_at
+        is_due = or_(last_used_at.is_(None), last_used_at <= bindparam("w_due", type_=last_used_at.type))
+        self._touch = update(client).where(this, is_due).values(_binds(client, "c_", ["last_used_at"]))
         told = _binds(event, "e_", _EVENT)
         self._tell = insert(event).inline().values(told)
         # PostgreSQL does both in one statement, which saves a round trip.
@@ -212,6 +218,14 @@ class Clients:
         done = self._change(client, self._replace, self._replace_and_tell, values, event)
         client.version += done
         return done
+
+    def touch(self, client: RegisteredClientMixin, now: int) -> None:
+        """Notes that a client is used now, unless that was noted not long ago."""
+        due = now - USES_NOTED_EVERY
+        if client.last_used_at is None or client.last_used_at <= due:
+            values = {"w_this": client.client_id, "w_due": due, "c_last_used_at": now}
+            self._sessions.connection().execute(self._touch, values)
+            set_committed_value(client, "last_used_at", now)
 
     def remove(self, client: ClientRecord, event: Mapping[str, Any]) -> bool:
         """Deletes a client; False if somebody else changed it since it was read."""

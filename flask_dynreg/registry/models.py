@@ -33,7 +33,8 @@ class RegisteredClientMixin(RegisteredClient):
     `statement_issuer` is the `iss` of the software statement in force. `name_skeleton` is filled for names that an operator
     vouches for. `owned_by` is whom the host says it belongs to. `policies` (a JSON array of names) and `terms` (the JSON of
     `Terms`) are what it was registered under. `expires_at` is when it ends, if it does. `requested_metadata` is what it has asked
-    to be. `waiting_since` is since when that, or the client itself, waits for an operator.
+    to be. `waiting_since` is since when that, or the client itself, waits for an operator. `last_used_at` is when the host said
+    last that it is used, to the hour.
     """
 
     if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class RegisteredClientMixin(RegisteredClient):
     expires_at: Mapped[int | None] = mapped_column(BigInteger)
     requested_metadata: Mapped[str | None] = mapped_column(Json)
     waiting_since: Mapped[int | None] = mapped_column(BigInteger, index=True)
+    last_used_at: Mapped[int | None] = mapped_column(BigInteger)
 
     def set_client_metadata(self, value: Mapping[str, Any]) -> None:
         """Replaces the metadata, as they are: nothing is checked. `version` grows when the session writes it."""
@@ -170,6 +172,20 @@ class QuotaMixin:
     clients: Mapped[int] = mapped_column(Integer)
 
 
+class KeptAnswerMixin:
+    """The answer to a registration that had an Idempotency-Key, encrypted; without one if it is not kept any more."""
+
+    if TYPE_CHECKING:
+        __table__: ClassVar[FromClause]
+
+    digest: Mapped[str] = mapped_column(Exact, primary_key=True)
+    issuer: Mapped[str] = mapped_column(Exact)
+    client_id: Mapped[str] = mapped_column(Exact, index=True)
+    body_digest: Mapped[str] = mapped_column(Exact)
+    answer: Mapped[str | None] = mapped_column(Json)
+    expires_at: Mapped[int] = mapped_column(BigInteger, index=True)
+
+
 Model = type[
     RegisteredClientMixin
     | InitialAccessTokenMixin
@@ -178,6 +194,7 @@ Model = type[
     | UsedStatementMixin
     | RuntimeSettingMixin
     | QuotaMixin
+    | KeptAnswerMixin
 ]
 
 
@@ -200,6 +217,7 @@ class Models:
     used_statement: type[UsedStatementMixin]
     runtime_setting: type[RuntimeSettingMixin]
     quota: type[QuotaMixin]
+    kept_answer: type[KeptAnswerMixin]
 
     def __post_init__(self) -> None:
         if len({table.metadata.info.get("bind_key") for table in self.tables}) > 1:
@@ -289,4 +307,11 @@ def _with_companions(client: type[RegisteredClientMixin], metadata_: MetaData) -
 
         __tablename__ = "dynreg_quota"
 
-    return Models(client, InitialAccessToken, ClientEvent, StatementIssuer, UsedStatement, RuntimeSetting, Quota)
+    class KeptAnswer(KeptAnswerMixin, Base):
+        """The default model of answers that are kept for a while."""
+
+        __tablename__ = "dynreg_kept_answer"
+
+    return Models(
+        client, InitialAccessToken, ClientEvent, StatementIssuer, UsedStatement, RuntimeSetting, Quota, KeptAnswer
+    )

@@ -94,13 +94,14 @@ NO_FACTS = RequestFacts()
 class Principal:
     """Who registers a client: `source` is the door; `initial_access_token_id` the token that opened it; `owner` whom the host
     says the client belongs to; `terms` what is set for the client; `signed_token` what is good once of a token that somebody
-    else has signed."""
+    else has signed. `is_spent` if the token is used up: it is good for nothing but an answer that was lost."""
 
     source: str
     initial_access_token_id: int | None = None
     owner: str | None = None
     terms: Terms = NO_TERMS
     signed_token: OneTime | None = None
+    is_spent: bool = False
 
 
 OPEN = Principal("open")

@@ -41,15 +41,18 @@ class InitialAccessTokens:
         self._issuer = issuer
         self._table = table = table_of(models.initial_access_token)
         now = bindparam("now", type_=table.c.created_at.type)
-        is_good = (
+        is_there = (
             (table.c.issuer == issuer)
             & table.c.revoked_at.is_(None)
             & or_(table.c.expires_at.is_(None), table.c.expires_at > now)
-            & or_(table.c.max_uses.is_(None), table.c.uses < table.c.max_uses)
         )
+        is_spent = (table.c.max_uses.is_not(None)) & (table.c.uses >= table.c.max_uses)
+        is_good = is_there & ~is_spent
         this = (table.c.id == bindparam("this")) & (table.c.issuer == issuer)
         this_digest = table.c.digest == bindparam("this", type_=table.c.digest.type)
-        self._find = select(table.c.id, table.c.owner, table.c.terms).where(this_digest & is_good)
+        self._find = select(table.c.id, table.c.owner, table.c.terms, is_spent.label("is_spent")).where(
+            this_digest & is_there
+        )
         self._use = update(table).where(this & is_good).values(uses=table.c.uses + 1, last_used_at=now)
         self._revoke = update(table).where(this & table.c.revoked_at.is_(None)).values(revoked_at=now)
         self._page = (
@@ -83,12 +86,18 @@ class InitialAccessTokens:
         self._sessions.connection().execute(insert(self._table).inline(), row)
         return token
 
-    def find(self, presented: str) -> Principal | None:
-        """Whom a token that is good now lets in. What cannot be one is not asked about."""
+    def find(self, presented: str, *, spent: bool = False) -> Principal | None:
+        """Whom a token that is good now lets in; with `spent`, one that is used up as well.
+
+        What cannot be one is not asked about.
+        """
         if not is_token(presented, INITIAL_ACCESS_TOKEN):
             return None
         row = self._sessions.first(self._find, {"this": digest(presented), "now": self._credentials.now()})
-        return Principal("initial_access_token", row.id, row.owner, Terms.from_json(row.terms)) if row else None
+        if row is None or (row.is_spent and not spent):
+            return None
+        terms = Terms.from_json(row.terms)
+        return Principal("initial_access_token", row.id, row.owner, terms, is_spent=bool(row.is_spent))
 
     def use(self, token_id: int) -> bool:
         """Counts a use; False if the token is not good any more. One statement decides, however many ask at once."""

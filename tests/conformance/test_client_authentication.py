@@ -11,6 +11,7 @@ from authlib.oauth2.rfc6749.grants import ClientCredentialsGrant
 from flask_sqlalchemy import SQLAlchemy
 from werkzeug.test import TestResponse
 
+from examples import quickstart as example
 from flask_dynreg import DynamicRegistration
 from tests.conformance.exchange import MACHINE, PUBLIC, Client, delete, registered, replaced, update
 from tests.conformance.requirements import requirement
@@ -45,6 +46,15 @@ def test_a_method_is_the_registered_one_and_no_other(visitor: Visitor) -> None:
         client = visitor.register(**metadata)
         assert right(visitor, client).status_code == 200
         is_unknown(wrong(visitor, client))
+
+
+def test_a_client_that_has_got_a_token_is_known_to_be_in_use(visitor: Visitor) -> None:
+    client, other = (visitor.register(**MACHINE) for _ in range(2))
+    by_basic(visitor, client)
+    by_basic(visitor, {**other, "client_secret": "x"})
+    with visitor.app.app_context():
+        used, unused = (example.dynreg.query_client(each["client_id"]) for each in (client, other))
+        assert used and used.last_used_at and unused and unused.last_used_at is None
 
 
 @requirement("RFC6749-2.3-01")

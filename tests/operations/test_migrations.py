@@ -21,6 +21,7 @@ from tests.operations.conftest import MakeBareApp
 
 FIRST_TABLES = {"dynreg_client", "dynreg_event", "dynreg_initial_access_token"}
 TABLES = {*FIRST_TABLES, "dynreg_statement_issuer", "dynreg_used_statement", "dynreg_runtime_setting", "dynreg_quota"}
+TABLES |= {"dynreg_kept_answer"}
 VERSION_TABLE = "dynreg_alembic_version"
 COMMANDS = ["upgrade", "downgrade", "current", "check", "stamp"]
 
@@ -213,6 +214,10 @@ def test_keys_are_compared_exactly_where_databases_would_not(make_bare_app: Make
         "dynreg_event.issuer",
         "dynreg_initial_access_token.digest",
         "dynreg_initial_access_token.issuer",
+        "dynreg_kept_answer.body_digest",
+        "dynreg_kept_answer.client_id",
+        "dynreg_kept_answer.digest",
+        "dynreg_kept_answer.issuer",
         "dynreg_quota.issuer",
         "dynreg_quota.name",
         "dynreg_runtime_setting.issuer",

@@ -14,7 +14,7 @@ from tests.conftest import CLIENT, MakeApp
 
 REGISTER, DISCOVERY = "/oauth2/register", "/.well-known/oauth-authorization-server"
 ORIGIN, OTHER = "https://inspector.example", "https://other.example"
-ALLOWED_HEADERS = {"authorization", "content-type", "if-match", "mcp-protocol-version"}
+ALLOWED_HEADERS = {"authorization", "content-type", "idempotency-key", "if-match", "mcp-protocol-version"}
 EXPOSED_HEADERS = {"www-authenticate", "retry-after", "etag"}
 
 

@@ -29,6 +29,7 @@ from flask_dynreg import (
     ConfigurationError,
     DynamicRegistration,
     InitialAccessTokenMixin,
+    KeptAnswerMixin,
     Models,
     QuotaMixin,
     RegisteredClientMixin,
@@ -45,6 +46,7 @@ DEFAULT_TABLES = [
     "dynreg_client",
     "dynreg_event",
     "dynreg_initial_access_token",
+    "dynreg_kept_answer",
     "dynreg_quota",
     "dynreg_runtime_setting",
     "dynreg_statement_issuer",
@@ -191,7 +193,11 @@ def test_all_models_may_be_a_hosts_own(make_app: MakeApp) -> None:
     class Quota(QuotaMixin, Base):
         __tablename__ = "host_quota"
 
-    dynreg = DynamicRegistration(db, models=Models(client_on(Base), Token, Event, Issuer, Used, Setting, Quota))
+    class Kept(KeptAnswerMixin, Base):
+        __tablename__ = "host_kept"
+
+    models = Models(client_on(Base), Token, Event, Issuer, Used, Setting, Quota, Kept)
+    dynreg = DynamicRegistration(db, models=models)
     app = make_app(db, dynreg)
     lives(app, dynreg)
     with app.app_context():
