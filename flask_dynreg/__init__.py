@@ -20,6 +20,8 @@ from flask_dynreg.registry.models import (
     RegisteredClientMixin,
     RuntimeSettingMixin,
     StatementIssuerMixin,
+    TombstoneMixin,
+    TrailHeadMixin,
     UsedStatementMixin,
     define_models,
 )
@@ -69,6 +71,8 @@ __all__ = [
     "TemporarilyUnavailableError",
     "Terms",
     "TokenRecord",
+    "TombstoneMixin",
+    "TrailHeadMixin",
     "TrustFacts",
     "UsedStatementMixin",
     "Withdrawal",

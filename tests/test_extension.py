@@ -195,6 +195,8 @@ def test_the_default_models_are_the_same_however_often_they_are_asked_for() -> N
         "dynreg_quota",
         "dynreg_runtime_setting",
         "dynreg_statement_issuer",
+        "dynreg_tombstone",
+        "dynreg_trail_head",
         "dynreg_used_statement",
     ]
 

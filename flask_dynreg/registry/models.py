@@ -34,7 +34,9 @@ class RegisteredClientMixin(RegisteredClient):
     vouches for. `owned_by` is whom the host says it belongs to. `policies` (a JSON array of names) and `terms` (the JSON of
     `Terms`) are what it was registered under. `expires_at` is when it ends, if it does. `requested_metadata` is what it has asked
     to be. `waiting_since` is since when that, or the client itself, waits for an operator. `last_used_at` is when the host said
-    last that it is used, to the hour.
+    last that it is used, to the hour. Of its registration access tokens, the `next` one was not used yet, and the `spent` one was
+    good before. `keys_changed_at` is when it last changed its keys. `older_client_secrets` (a JSON array of secrets as they are
+    kept, each with its end) are good beside the newest. `trail_head` is the last link of the chain of its events.
     """
 
     if TYPE_CHECKING:
@@ -65,6 +67,12 @@ class RegisteredClientMixin(RegisteredClient):
     requested_metadata: Mapped[str | None] = mapped_column(Json)
     waiting_since: Mapped[int | None] = mapped_column(BigInteger, index=True)
     last_used_at: Mapped[int | None] = mapped_column(BigInteger)
+    next_registration_access_token: Mapped[str | None] = mapped_column(String(255))
+    spent_registration_access_token: Mapped[str | None] = mapped_column(String(255))
+    registration_access_token_expires_at: Mapped[int | None] = mapped_column(BigInteger)
+    keys_changed_at: Mapped[int | None] = mapped_column(BigInteger)
+    older_client_secrets: Mapped[str | None] = mapped_column(Text)
+    trail_head: Mapped[str | None] = mapped_column(String(64))
 
     def set_client_metadata(self, value: Mapping[str, Any]) -> None:
         """Replaces the metadata, as they are: nothing is checked. `version` grows when the session writes it."""
@@ -99,7 +107,11 @@ class InitialAccessTokenMixin:
 
 
 class ClientEventMixin:
-    """Something that happened to a client, written in the transaction that did it."""
+    """Something that happened, to a client mostly, written in the transaction that did it.
+
+    `version` is the client's afterwards; `metadata_before` what it had before an update. `link` is a digest of the event and
+    of the link `previous` to it.
+    """
 
     if TYPE_CHECKING:
         __table__: ClassVar[FromClause]
@@ -113,6 +125,10 @@ class ClientEventMixin:
     source: Mapped[str | None] = mapped_column(String(32))
     initial_access_token_id: Mapped[int | None] = mapped_column(BigInteger)
     details: Mapped[str | None] = mapped_column(Json)
+    version: Mapped[int | None] = mapped_column(Integer)
+    metadata_before: Mapped[str | None] = mapped_column(Json)
+    previous: Mapped[str | None] = mapped_column(String(64))
+    link: Mapped[str | None] = mapped_column(String(64))
 
     @declared_attr.directive
     def __table_args__(cls) -> tuple[Index, ...]:  # noqa: N805 - SQLAlchemy calls it with the class
@@ -186,6 +202,32 @@ class KeptAnswerMixin:
     expires_at: Mapped[int] = mapped_column(BigInteger, index=True)
 
 
+class TombstoneMixin:
+    """The id of a client that was removed, kept for a while: when it was registered and removed, and why."""
+
+    if TYPE_CHECKING:
+        __table__: ClassVar[FromClause]
+
+    client_id: Mapped[str] = mapped_column(Exact, primary_key=True)
+    issuer: Mapped[str] = mapped_column(Exact)
+    registered_at: Mapped[int] = mapped_column(BigInteger)
+    removed_at: Mapped[int] = mapped_column(BigInteger)
+    reason: Mapped[str] = mapped_column(String(32))
+    expires_at: Mapped[int] = mapped_column(BigInteger, index=True)
+
+
+class TrailHeadMixin:
+    """The last link of a chain of events about something that is no client: its subject, and how many events there are."""
+
+    if TYPE_CHECKING:
+        __table__: ClassVar[FromClause]
+
+    issuer: Mapped[str] = mapped_column(Exact, primary_key=True)
+    subject: Mapped[str] = mapped_column(Exact, primary_key=True)
+    link: Mapped[str] = mapped_column(String(64))
+    events: Mapped[int] = mapped_column(Integer)
+
+
 Model = type[
     RegisteredClientMixin
     | InitialAccessTokenMixin
@@ -195,6 +237,8 @@ Model = type[
     | RuntimeSettingMixin
     | QuotaMixin
     | KeptAnswerMixin
+    | TombstoneMixin
+    | TrailHeadMixin
 ]
 
 
@@ -218,6 +262,8 @@ class Models:
     runtime_setting: type[RuntimeSettingMixin]
     quota: type[QuotaMixin]
     kept_answer: type[KeptAnswerMixin]
+    tombstone: type[TombstoneMixin]
+    trail_head: type[TrailHeadMixin]
 
     def __post_init__(self) -> None:
         if len({table.metadata.info.get("bind_key") for table in self.tables}) > 1:
@@ -307,11 +353,30 @@ def _with_companions(client: type[RegisteredClientMixin], metadata_: MetaData) -
 
         __tablename__ = "dynreg_quota"
 
+    class Tombstone(TombstoneMixin, Base):
+        """The default model of clients that were removed."""
+
+        __tablename__ = "dynreg_tombstone"
+
+    class TrailHead(TrailHeadMixin, Base):
+        """The default model of chains of events."""
+
+        __tablename__ = "dynreg_trail_head"
+
     class KeptAnswer(KeptAnswerMixin, Base):
         """The default model of answers that are kept for a while."""
 
         __tablename__ = "dynreg_kept_answer"
 
     return Models(
-        client, InitialAccessToken, ClientEvent, StatementIssuer, UsedStatement, RuntimeSetting, Quota, KeptAnswer
+        client,
+        InitialAccessToken,
+        ClientEvent,
+        StatementIssuer,
+        UsedStatement,
+        RuntimeSetting,
+        Quota,
+        KeptAnswer,
+        Tombstone,
+        TrailHead,
     )

@@ -109,7 +109,7 @@ def test_the_hosts_own_history_holds_our_tables(
     (revision,) = host.revisions()
     ours = {client_table, "dynreg_event", "dynreg_initial_access_token"}
     ours |= {"dynreg_statement_issuer", "dynreg_used_statement", "dynreg_runtime_setting", "dynreg_quota"}
-    ours |= {"dynreg_kept_answer"}
+    ours |= {"dynreg_kept_answer", "dynreg_tombstone", "dynreg_trail_head"}
     for table in {*ours, "mine"}:
         assert f"op.create_table('{table}'" in revision
     assert host.tables() == {*ours, "mine", "alembic_version"}

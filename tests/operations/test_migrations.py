@@ -21,7 +21,7 @@ from tests.operations.conftest import MakeBareApp
 
 FIRST_TABLES = {"dynreg_client", "dynreg_event", "dynreg_initial_access_token"}
 TABLES = {*FIRST_TABLES, "dynreg_statement_issuer", "dynreg_used_statement", "dynreg_runtime_setting", "dynreg_quota"}
-TABLES |= {"dynreg_kept_answer"}
+TABLES |= {"dynreg_kept_answer", "dynreg_tombstone", "dynreg_trail_head"}
 VERSION_TABLE = "dynreg_alembic_version"
 COMMANDS = ["upgrade", "downgrade", "current", "check", "stamp"]
 
@@ -223,6 +223,10 @@ def test_keys_are_compared_exactly_where_databases_would_not(make_bare_app: Make
         "dynreg_runtime_setting.issuer",
         "dynreg_statement_issuer.issuer",
         "dynreg_statement_issuer.statement_issuer",
+        "dynreg_tombstone.client_id",
+        "dynreg_tombstone.issuer",
+        "dynreg_trail_head.issuer",
+        "dynreg_trail_head.subject",
         "dynreg_used_statement.digest",
         "dynreg_used_statement.issuer",
     ]

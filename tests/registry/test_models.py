@@ -35,6 +35,8 @@ from flask_dynreg import (
     RegisteredClientMixin,
     RuntimeSettingMixin,
     StatementIssuerMixin,
+    TombstoneMixin,
+    TrailHeadMixin,
     UsedStatementMixin,
     define_models,
 )
@@ -50,6 +52,8 @@ DEFAULT_TABLES = [
     "dynreg_quota",
     "dynreg_runtime_setting",
     "dynreg_statement_issuer",
+    "dynreg_tombstone",
+    "dynreg_trail_head",
     "dynreg_used_statement",
 ]
 
@@ -196,7 +200,13 @@ def test_all_models_may_be_a_hosts_own(make_app: MakeApp) -> None:
     class Kept(KeptAnswerMixin, Base):
         __tablename__ = "host_kept"
 
-    models = Models(client_on(Base), Token, Event, Issuer, Used, Setting, Quota, Kept)
+    class Tombstone(TombstoneMixin, Base):
+        __tablename__ = "host_tombstone"
+
+    class Head(TrailHeadMixin, Base):
+        __tablename__ = "host_head"
+
+    models = Models(client_on(Base), Token, Event, Issuer, Used, Setting, Quota, Kept, Tombstone, Head)
     dynreg = DynamicRegistration(db, models=models)
     app = make_app(db, dynreg)
     lives(app, dynreg)
