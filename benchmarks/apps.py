@@ -99,6 +99,7 @@ FEATURES: Mapping[str, Mapping[str, Any]] = {
         "DYNREG_LIMITS": [f"address {OFTEN}/hour", f"server {OFTEN}/hour"],
         "DYNREG_LIMITS_STORAGE": os.environ.get("BENCHMARK_REDIS", "redis://127.0.0.1:6379"),
     },
+    "idempotency": {"DYNREG_IDEMPOTENCY": True},
     "quotas": {"DYNREG_QUOTAS": {"open": OFTEN, "owner": OFTEN}},
 }
 """By name, the settings that turn on something that is off by default."""

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import secrets
 import subprocess
 import time
 from collections.abc import Iterator
@@ -99,6 +100,8 @@ def load(server: Server, path: str, setup: Setup, directory: Path) -> tuple[int,
         "BENCHMARK_REGISTRATION": json.dumps(REFUSED if path == "refusal" else METADATA),
         "BENCHMARK_CLIENTS": str(directory / f"{server.app}.clients"),
     }
+    if server.app == "idempotency":
+        environment["BENCHMARK_KEYS"] = secrets.token_urlsafe()
     before = server.cpu()
     output = subprocess.run(
         [*command, "--timeout", "30s", f"http://127.0.0.1:{server.port}"],

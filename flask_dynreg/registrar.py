@@ -27,7 +27,8 @@ from flask_dynreg.errors import (
     UnknownTokenError,
 )
 from flask_dynreg.lifecycle.clients import ClientColumns, Registered, Withdrawal
-from flask_dynreg.lifecycle.decisions import Decisions, Verdict
+from flask_dynreg.lifecycle.decisions import Decisions
+from flask_dynreg.lifecycle.repair import Repair
 from flask_dynreg.metadata import key_sets
 from flask_dynreg.metadata.check import CheckedMetadata, MetadataCheck
 from flask_dynreg.metadata.jwts import JWT
@@ -37,7 +38,7 @@ from flask_dynreg.metadata.remote_keys import RemoteKeySets, imported
 from flask_dynreg.metadata.schema import Vocabulary
 from flask_dynreg.metadata.server import ServerSupport
 from flask_dynreg.metadata.signers import Signer
-from flask_dynreg.metadata.software_statement import MEMBER, SoftwareStatements
+from flask_dynreg.metadata.software_statement import SoftwareStatements
 from flask_dynreg.metadata.statement_issuers import StatementIssuer
 from flask_dynreg.outbound import Fetched, Fetcher
 from flask_dynreg.policies.examination import Examination, Explanation, principal_of
@@ -81,7 +82,7 @@ def configured_issuers(kind: type[Kind], key: str, values: Iterable[Mapping[str,
     return issuers
 
 
-class Registrar(Decisions):
+class Registrar(Decisions, Repair):
     """Everything of one app. It is in `app.extensions["dynreg"]`, and never changes."""
 
     def __init__(
@@ -195,11 +196,6 @@ class Registrar(Decisions):
         """Whether a policy is among those that a client keeps, be it in a profile."""
         return self._examination.holds(policies, name)
 
-    def told(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
-        """What a client is told of its metadata: all but what operators set."""
-        hidden = self._vocabulary.operator_names
-        return {name: value for name, value in metadata.items() if name not in hidden}
-
     def key_set(self, metadata: Mapping[str, Any], client_id: str, kid: str | None) -> KeySet:
         """A client's public keys; those at its `jwks_uri` are looked at anew if none has this `kid`. Raises FetchError."""
         if "jwks_uri" in metadata:
@@ -248,31 +244,6 @@ class Registrar(Decisions):
         checked = replace(self.check(metadata, principal=principal), approval=None)
         information = self.new_client_information(checked) | ({"client_id": client_id} if client_id else {})
         return self.register(information, checked, principal, by)
-
-    def approve(self, client_id: str, version: int, verdict: Verdict) -> None:
-        """Lets a client that waits be used, or puts in force what it has asked to be, if it would be registered like that today.
-
-        `version` is that of the client whose wish was looked at: it may have sent another one since. Raises LookupError if it is
-        not there, ValueError if nothing of it waits, it has another version, or today's rules and policies would register
-        something else, RaceLostError, and what `check` raises.
-        """
-        client = self._for_operator(client_id)
-        if client.version != version:
-            raise DecisionError(f"The client has changed: its version must be {version}, and is {client.version}.")
-        wish = client.client_metadata
-        if client.status == "active" and client.requested:
-            wish = client.requested
-        elif client.status != "pending":
-            raise DecisionError("Nothing of the client waits for approval.")
-        wish = self.told(wish)
-        # Its statement was checked when it came, and may be over by now; whom it is of is checked again.
-        statement = self._statements.of(wish, None, wish.get(MEMBER))
-        checked = self._examination(wish, statement, client, principal_of(client), NO_FACTS)
-        if checked.metadata != wish:
-            raise DecisionError(
-                "Today's rules and policies would register something else: the client has to send it again."
-            )
-        self._approve(client, checked, verdict)
 
     def count_for_quotas(self) -> int:
         """Counts the clients that are there, for quotas that are new, in the session's transaction."""

@@ -15,7 +15,7 @@ from flask_dynreg.metadata.check import CheckedMetadata
 from flask_dynreg.metadata.key_rules import SECRET_OCTETS
 from flask_dynreg.metadata.lookalikes import ReservedNames, names
 from flask_dynreg.metadata.schema import Vocabulary
-from flask_dynreg.metadata.software_statement import VerifiedStatement, used_before
+from flask_dynreg.metadata.software_statement import MEMBER, SoftwareStatements, VerifiedStatement, used_before
 from flask_dynreg.policies.examination import Examination, principal_of
 from flask_dynreg.registry.client import dump
 from flask_dynreg.registry.clients import ClientRecord, Clients
@@ -29,7 +29,7 @@ from flask_dynreg.registry.credentials import (
 )
 from flask_dynreg.registry.issuers import StatementIssuers
 from flask_dynreg.registry.models import LONGEST_TEXT
-from flask_dynreg.registry.principals import NO_TERMS, Principal
+from flask_dynreg.registry.principals import NO_FACTS, NO_TERMS, Principal
 from flask_dynreg.registry.quotas import Names, Quotas
 from flask_dynreg.registry.sessions import Sessions
 from flask_dynreg.registry.tokens import InitialAccessTokens
@@ -87,12 +87,27 @@ class ClientChanges:
     _app: Flask
     _clients: Clients
     _used: UsedStatements
+    _statements: SoftwareStatements
     _vocabulary: Vocabulary
     _examination: Examination
     _reserved_names: ReservedNames
     _quotas: Quotas
     _withdrawal_hooks: tuple[Callable[[Withdrawal], None], ...]
     _client_columns: ClientColumns | None
+
+    def told(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
+        """What a client is told of its metadata: all but what operators set."""
+        hidden = self._vocabulary.operator_names
+        return {name: value for name, value in metadata.items() if name not in hidden}
+
+    def _today(self, client: ClientRecord, wish: Mapping[str, Any]) -> CheckedMetadata:
+        """What today's rules and policies make of metadata that the client has, or has asked for, by an operator's hand.
+
+        Raises what `Registrar.check` raises.
+        """
+        # Its statement was checked when it came, and may be over by now; whom it is of is checked again.
+        statement = self._statements.of(wish, None, wish.get(MEMBER))
+        return self._examination(wish, statement, client, principal_of(client), NO_FACTS)
 
     def new_client_information(self, checked: CheckedMetadata) -> ClientInformation:
         """A new id, the time and, where one is needed, a new secret with the time of its end (0: none)."""

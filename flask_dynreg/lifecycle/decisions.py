@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from flask_dynreg import signals
 from flask_dynreg.errors import DecisionError
 from flask_dynreg.lifecycle.clients import ClientChanges
-from flask_dynreg.metadata.check import CheckedMetadata
 from flask_dynreg.metadata.key_rules import secret_octets
 from flask_dynreg.registry.clients import ClientRecord
 from flask_dynreg.registry.models import LONGEST_TEXT
@@ -27,12 +26,28 @@ class Verdict:
 class Decisions(ClientChanges):
     """Each writes an event that says who has decided, and why."""
 
-    def _approve(self, client: ClientRecord, checked: CheckedMetadata, verdict: Verdict) -> None:
-        """Lets a client that waits be used, or puts what it has asked to be in force, as it was read.
+    def approve(self, client_id: str, version: int, verdict: Verdict) -> None:
+        """Lets a client that waits be used, or puts in force what it has asked to be, if it would be registered like that today.
 
-        `checked` is what today's rules make of it. A client that needs a secret by then and has none gets one when it sends its
-        metadata again: nothing is handed out here. Raises RaceLostError if it has changed since it was read.
+        `version` is that of the client whose wish was looked at: it may have sent another one since. A client that needs a secret
+        by then and has none gets one when it sends its metadata again: nothing is handed out here. Raises LookupError if it is
+        not there, ValueError if nothing of it waits, it has another version, or today's rules and policies would register
+        something else, RaceLostError, and what `Registrar.check` raises.
         """
+        client = self._for_operator(client_id)
+        if client.version != version:
+            raise DecisionError(f"The client has changed: its version must be {version}, and is {client.version}.")
+        wish = client.client_metadata
+        if client.status == "active" and client.requested:
+            wish = client.requested
+        elif client.status != "pending":
+            raise DecisionError("Nothing of the client waits for approval.")
+        wish = self.told(wish)
+        checked = self._today(client, wish)
+        if checked.metadata != wish:
+            raise DecisionError(
+                "Today's rules and policies would register something else: the client has to send it again."
+            )
         before = after = client.client_metadata
         counted = self._quotas.of(client)
         if client.status == "pending":

@@ -2,9 +2,11 @@
 
 from flask.cli import AppGroup
 
-from flask_dynreg.operations import clients, explaining, issuers, migrations, registration, statements, tokens
+from flask_dynreg.operations import clients, explaining, issuers, migrations, registration, repair, statements, tokens
 
 group = AppGroup("dynreg", help="Dynamic client registration.")
+for command in (repair.migrate, repair.revalidate):
+    clients.clients.add_command(command)
 for command in (
     migrations.db,
     registration.registration,

@@ -25,6 +25,8 @@ NEEDED = {
     "clients suspend ID --reason x": "clients:approve",
     "clients resume ID --reason x": "clients:approve",
     "clients delete ID": "clients:delete",
+    "clients migrate -": "clients:write",
+    "clients revalidate": "clients:read",
     "issue-token": "tokens:issue",
     "tokens": "tokens:issue",
     "revoke-token 1": "tokens:revoke",
