@@ -1,0 +1,103 @@
+"""The example of webhooks: news of clients arrive, signed, however often the receiver fails; and nobody waits for them."""
+
+import base64
+import hashlib
+import hmac
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from examples.webhooks import SIGNALS, Webhooks
+from tests.conformance.exchange import PUBLIC, delete, registered, replaced
+
+KEY = b"k" * 32
+SECRET = f"whsec_{base64.b64encode(KEY).decode()}"
+
+
+class Receiver(ThreadingHTTPServer):
+    """It fails so many times before it takes anything, and not before it may."""
+
+    def __init__(self, failures: int = 0) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.failures, self.attempts, self.taken = failures, list[str](), list[Any]()
+        self.may = threading.Event()
+        self.may.set()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/hook"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Receiver
+
+    def do_POST(self) -> None:
+        self.server.may.wait(30)
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        identifier, sent_at = self.headers["webhook-id"], self.headers["webhook-timestamp"]
+        signed = hmac.digest(KEY, f"{identifier}.{sent_at}.".encode() + body, hashlib.sha256)
+        assert self.headers["webhook-signature"] == f"v1,{base64.b64encode(signed).decode()}"
+        self.server.attempts.append(identifier)
+        fails = len(self.server.attempts) <= self.server.failures
+        if not fails:
+            self.server.taken.append(json.loads(body))
+        self.send_response(503 if fails else 204)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_news_arrive_in_their_order_and_nobody_waits_for_them(app: Flask, receiver: Receiver) -> None:
+    webhooks = Webhooks(receiver.url, SECRET, first_pause=0)
+    webhooks.init_app(app)
+    receiver.may.clear()
+    http = app.test_client()
+    client = registered(http, **PUBLIC)
+    replaced(http, client, **PUBLIC, client_name="New")
+    assert delete(http, client).status_code == 204 and receiver.taken == []
+    receiver.may.set()
+    webhooks.queue.join()
+    assert [news["type"] for news in receiver.taken] == ["client_registered", "client_updated", "client_deleted"]
+    assert {news["data"]["client_id"] for news in receiver.taken} == {client["client_id"]}
+    assert "registration_access_token" not in json.dumps(receiver.taken)
+
+
+def test_a_receiver_that_fails_is_asked_again(app: Flask, receiver: Receiver) -> None:
+    receiver.failures = 3
+    webhooks = Webhooks(receiver.url, SECRET, first_pause=0)
+    webhooks.init_app(app)
+    registered(app.test_client(), **PUBLIC)
+    webhooks.queue.join()
+    assert len(receiver.taken) == 1 and len(receiver.attempts) == 4 and len(set(receiver.attempts)) == 1
+
+
+def test_what_cannot_be_sent_is_logged_and_the_next_goes_on(
+    app: Flask, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    receiver.failures = 2
+    webhooks = Webhooks(receiver.url, SECRET, first_pause=0, attempts=2)
+    webhooks.init_app(app)
+    first, second = (registered(app.test_client(), **PUBLIC)["client_id"] for _ in range(2))
+    webhooks.queue.join()
+    assert [news["data"]["client_id"] for news in receiver.taken] == [second]
+    assert "client_registered was not sent" in caplog.text and first not in caplog.text
+
+
+def test_every_signal_is_news() -> None:
+    assert {"client_registered", "client_approved", "registration_refused"} <= SIGNALS.keys()
