@@ -9,7 +9,7 @@ from authlib.oauth2 import OAuth2Error
 from flask import Flask
 from joserfc.jwk import KeySet
 from marshmallow import Schema
-from sqlalchemy.exc import DBAPIError, TimeoutError
+from sqlalchemy.exc import DBAPIError, IntegrityError, TimeoutError
 
 from flask_dynreg import signals
 from flask_dynreg.access.certificates import CertificateHeader
@@ -22,6 +22,7 @@ from flask_dynreg.errors import (
     ConfigurationError,
     DecisionError,
     Problem,
+    RaceLostError,
     RefusedMetadataError,
     TemporarilyUnavailableError,
     UnknownTokenError,
@@ -54,6 +55,7 @@ from flask_dynreg.registry.credentials import (
     is_client_id,
     is_token,
     matches_digest,
+    may_be_chosen,
 )
 from flask_dynreg.registry.issuers import StatementIssuers
 from flask_dynreg.registry.kept_answers import KeptAnswers
@@ -232,9 +234,9 @@ class Registrar(Decisions, Repair):
     ) -> Registered:
         """A client by the operator's hand: the same rules and policies, but nobody has to approve of it.
 
-        Raises what `check` raises, and ValueError for an id that is none, or is taken.
+        Raises what `check` raises, ValueError for an id that is none, or is taken, and RaceLostError.
         """
-        if client_id is not None and not (is_client_id(client_id) and self._clients.is_free(client_id)):
+        if client_id is not None and not (may_be_chosen(client_id) and self._clients.is_free(client_id)):
             raise DecisionError(
                 "client_id must be of the characters A-Z a-z 0-9 - _, at most 255 of them, and not be taken."
             )
@@ -243,7 +245,10 @@ class Registrar(Decisions, Repair):
         principal = Principal(OPERATOR, owner=owner)
         checked = replace(self.check(metadata, principal=principal), approval=None)
         information = self.new_client_information(checked) | ({"client_id": client_id} if client_id else {})
-        return self.register(information, checked, principal, by)
+        try:
+            return self.register(information, checked, principal, by)
+        except IntegrityError as error:  # somebody else takes the id at this moment
+            raise RaceLostError() from error
 
     def count_for_quotas(self) -> int:
         """Counts the clients that are there, for quotas that are new, in the session's transaction."""

@@ -103,11 +103,11 @@ class ClientChanges:
     def _today(self, client: ClientRecord, wish: Mapping[str, Any]) -> CheckedMetadata:
         """What today's rules and policies make of metadata that the client has, or has asked for, by an operator's hand.
 
-        Raises what `Registrar.check` raises.
+        Policies hear nothing of a request. Raises what `Registrar.check` raises.
         """
-        # Its statement was checked when it came, and may be over by now; whom it is of is checked again.
-        statement = self._statements.of(wish, None, wish.get(MEMBER))
-        return self._examination(wish, statement, client, principal_of(client), NO_FACTS)
+        statement = self._statements.remembered(wish.get(MEMBER))
+        principal = principal_of(client)
+        return self._examination(wish, statement, client, principal, NO_FACTS, is_new=client.was_never_approved)
 
     def new_client_information(self, checked: CheckedMetadata) -> ClientInformation:
         """A new id, the time and, where one is needed, a new secret with the time of its end (0: none)."""
@@ -208,8 +208,8 @@ class ClientChanges:
         counted = self._quotas.of(client)
         fresh = self._replace(client, checked.metadata, _statement_issuer(checked), checked.secret_octets)
         self._put_under(client, checked)
-        self._write(client, self._event("updated", client, checked))
         self._count(counted, self._quotas.of(client))
+        self._write(client, self._event("updated", client, checked))
         self._withdraw_difference(client.client_id, before, checked.metadata)
         self._tell(signals.client_updated, client_id=client.client_id)
         return self.information(client) | fresh

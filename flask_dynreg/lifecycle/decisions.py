@@ -48,6 +48,8 @@ class Decisions(ClientChanges):
             raise DecisionError(
                 "Today's rules and policies would register something else: the client has to send it again."
             )
+        if checked.statement:
+            self._use(checked.statement)  # who has signed it must be trusted until all is done
         before = after = client.client_metadata
         counted = self._quotas.of(client)
         if client.status == "pending":
@@ -58,8 +60,9 @@ class Decisions(ClientChanges):
             if self._replace(client, after, request["statement_issuer"], secret_octets(after)):
                 client.client_secret, client.client_secret_expires_at = None, 0
         self._put_under(client, checked)
-        self._decided(client, "approved", verdict)
+        client.waiting_since = None
         self._count(counted, self._quotas.of(client))
+        self._decided(client, "approved", verdict)
         self._withdraw_difference(client.client_id, before, after)
 
     def refuse(self, client_id: str, verdict: Verdict) -> None:
@@ -75,8 +78,9 @@ class Decisions(ClientChanges):
             client.requested_metadata = None
         else:
             raise DecisionError("Nothing of the client waits for approval.")
-        self._decided(client, "refused", verdict)
+        client.waiting_since = None
         self._count(counted, self._quotas.of(client))
+        self._decided(client, "refused", verdict)
 
     def suspend(self, client_id: str, verdict: Verdict) -> None:
         """Lets a client not be used until it is resumed. Raises LookupError, ValueError if it is not active, RaceLostError."""
@@ -98,9 +102,8 @@ class Decisions(ClientChanges):
         self._decided(client, "resumed", verdict)
 
     def _decided(self, client: ClientRecord, done: str, verdict: Verdict) -> None:
-        client.status_reason = verdict.reason
-        if done in ("approved", "refused"):
-            client.waiting_since = None
+        if client.status != "suspended" or done == "suspended":  # why it is suspended stays
+            client.status_reason = verdict.reason
         self._write(client, self._event(done, client, reason=verdict.reason, by=verdict.by))
         signal = signals.DECISIONS[done]
         self._tell(signal, client_id=client.client_id, owner=client.owned_by, reason=verdict.reason)

@@ -72,13 +72,15 @@ class Repair(ClientChanges):
             if before.get(name) != checked.metadata.get(name)
         }
         if apply and changed:
+            if checked.statement:
+                self._use(checked.statement)
             counted, everything = self._quotas.of(client), client.client_metadata
             issuer = checked.statement.issuer.issuer if checked.statement else None
             if self._replace(client, checked.metadata, issuer, checked.secret_octets):
                 client.client_secret, client.client_secret_expires_at = None, 0
             self._put_under(client, checked)
-            self._write(client, self._event("repaired", client, checked, by=by, members=sorted(changed)))
             self._count(counted, self._quotas.of(client))
+            self._write(client, self._event("repaired", client, checked, by=by, members=sorted(changed)))
             self._withdraw_difference(client.client_id, everything, checked.metadata)
             self._tell(signals.client_updated, client_id=client.client_id)
         return Repaired(client.client_id, changed)

@@ -107,9 +107,10 @@ class MetadataCheck:
         repairs.encrypted(metadata, vocabulary.supported)
         repairs.scoped(metadata, server, statement.scopes if statement else None)
         if judge:
-            judged, refused = judge(metadata, sent, vocabulary.ignored(sent), partial(self._remade, taken))
+            judged, refused = judge(metadata, sent, vocabulary.ignored(sent), partial(self._remade, taken, statement))
             metadata = dict(judged)
             problems += [problem for problem in refused if problem.member not in unsound]
+            problems += statement.beyond(metadata) if statement and not beyond else []
         problems += vocabulary.unsupported(metadata)
         problems += rules.broken(RULES, metadata, server, unsound)
         if not problems and fetches and sectors.is_to_be_fetched(metadata, registered or {}):
@@ -127,7 +128,13 @@ class MetadataCheck:
         broken = rules.broken(about, metadata, self._server, set())
         return metadata, [*problems, *self.vocabulary.unsupported(metadata), *broken]
 
-    def _remade(self, taken: dict[str, list[str]], metadata: Metadata, wanted: Metadata) -> Remade:
+    def _remade(
+        self,
+        taken: dict[str, list[str]],
+        statement: VerifiedStatement | None,
+        metadata: Metadata,
+        wanted: Metadata,
+    ) -> Remade:
         """As if the client had sent what is wanted: with defaults, and without what is to be `taken`, which is noted."""
         read, problems = self.vocabulary.read(wanted)
         stated = {name: value for name, value in metadata.items() if name not in wanted} | read
@@ -140,6 +147,8 @@ class MetadataCheck:
         }.items():
             taken[member] = list(dict.fromkeys([*taken.get(member, ()), *names]))
         repairs.encrypted(made, self.vocabulary.supported)
+        if statement and statement.scopes is not None:
+            repairs.confined(made, statement.scopes)
         unsound = {problem.member for problem in problems}
         return Remade(
             made, frozenset(name for name in wanted.keys() - read.keys() - unsound if made.get(name)), problems

@@ -110,6 +110,12 @@ def scoped(metadata: Metadata, server: ServerSupport, most: Collection[str] | No
     """
     allowed = server.scopes if most is None else server.scopes.intersection(most)
     asked = metadata.pop("scope", "").split(" ")
-    scopes = [scope for scope in dict.fromkeys([*asked, *server.default_scopes]) if scope in allowed]
-    if scopes:
-        metadata["scope"] = " ".join(scopes)
+    metadata["scope"] = " ".join(dict.fromkeys([*asked, *server.default_scopes]))
+    confined(metadata, allowed)
+
+
+def confined(metadata: Metadata, scopes: Collection[str]) -> None:
+    """Takes away all but these scopes."""
+    left = [scope for scope in metadata.pop("scope", "").split(" ") if scope in scopes]
+    if left:
+        metadata["scope"] = " ".join(left)

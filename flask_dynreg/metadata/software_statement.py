@@ -110,6 +110,10 @@ class VerifiedStatement:
             _limit(result, "scope", " ".join(self.issuer.scopes))
         return result, problems
 
+    def beyond(self, metadata: Mapping[str, Any]) -> list[Problem]:
+        """What goes beyond its limits, of metadata that somebody else has changed; scopes are taken away."""
+        return self.laid_over(metadata)[1]
+
     @property
     def locked(self) -> frozenset[str]:
         """The members that it decides, without language tags."""
@@ -171,6 +175,24 @@ class SoftwareStatements:
             if signed:
                 _refuse_request("must have a software_statement that names the key by which it is signed.")
             return None
+        statement, issuer = self._trusted(text)
+        one_time = [] if text == kept else self._check(statement, issuer)
+        claims = self._approved(statement, issuer)
+        one_time += self._check_request(signed, statement, issuer)
+        return VerifiedStatement(text, issuer, claims, tuple(one_time), request_is_signed=signed is not None)
+
+    def remembered(self, text: str | None) -> VerifiedStatement | None:
+        """The statement that a client has come with, if it has: it was checked then, and so was the request that it came in.
+
+        Raises UnapprovedStatementError if whom or what it is of is not trusted any more.
+        """
+        if text is None:
+            return None
+        statement, issuer = self._trusted(text)
+        return VerifiedStatement(text, issuer, self._approved(statement, issuer))
+
+    def _trusted(self, text: str) -> tuple[JWT, StatementIssuer]:
+        """What a statement says, and who has signed it. Raises InvalidStatementError and UnapprovedStatementError."""
         try:
             statement = jwts.parsed(text)
         except InvalidJWTError as fault:
@@ -180,13 +202,15 @@ class SoftwareStatements:
             raise UnapprovedStatementError(
                 [Problem(f"/{MEMBER}", "must be of an issuer that is trusted here.", _SECTION)]
             )
-        one_time = [] if text == kept else self._check(statement, issuer)
+        return statement, issuer
+
+    def _approved(self, statement: JWT, issuer: StatementIssuer) -> dict[str, Any]:
+        """The client metadata in it. Raises UnapprovedStatementError."""
         claims = _metadata(statement.claims, issuer)
         if not issuer.approves(_text(claims.get("software_id"))):
             description = "must be of a software_id that is approved here."
             raise UnapprovedStatementError([Problem(f"/{MEMBER}", description, _SECTION)])
-        one_time += self._check_request(signed, statement, issuer)
-        return VerifiedStatement(text, issuer, claims, tuple(one_time), request_is_signed=signed is not None)
+        return claims
 
     def _check(self, statement: JWT, issuer: StatementIssuer) -> list[OneTime]:
         """Raises InvalidStatementError."""

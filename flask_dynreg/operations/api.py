@@ -9,12 +9,14 @@ from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749 import InvalidRequestError
 from flask import Blueprint, Flask, Response, current_app, request
 from marshmallow import Schema, ValidationError, fields, validate
+from sqlalchemy.exc import DBAPIError, TimeoutError
 
 from flask_dynreg.errors import (
     ConfigurationError,
     DecisionError,
     ForbiddenError,
     RefusedMetadataError,
+    TemporarilyUnavailableError,
     UnknownClientError,
 )
 from flask_dynreg.lifecycle.decisions import Decisions, Verdict
@@ -70,6 +72,16 @@ class InvalidOperationError(OAuth2Error):
 
     error = "invalid_request"
     status_code = 409
+
+
+class _InvalidTermsError(OAuth2Error):
+    """Its text names what is wrong, which may have any character: Authlib would not take it."""
+
+    error = "invalid_request"
+
+    def __init__(self, description: str) -> None:
+        super().__init__()
+        self.description = description
 
 
 class NotFoundError(OAuth2Error):
@@ -146,12 +158,17 @@ def issue_token(call: Call) -> Answer:
             sent.get("label"), sent.get("expires_in"), sent.get("uses"), sent.get("owner"), terms
         )
     except ValueError as fault:
-        raise InvalidRequestError(f"terms: {fault}") from None
+        raise _InvalidTermsError(f"terms: {fault}") from None
     return 201, {"initial_access_token": token}
 
 
 def revoke_token(call: Call, token_id: str) -> Answer:
-    if not (token_id.isdecimal() and len(token_id) < 19 and call.registrar.tokens.revoke(int(token_id))):
+    if not (
+        token_id.isascii()
+        and token_id.isdecimal()
+        and len(token_id) < 19
+        and call.registrar.tokens.revoke(int(token_id))
+    ):
         raise NotFoundError("There is no such token, or it was revoked before.")
     return 204, None
 
@@ -246,12 +263,15 @@ def _respond(server: RegistrationServer, operation: Operation, arguments: Mappin
 def _run(server: RegistrationServer, operation: Operation, arguments: Mapping[str, str]) -> Answer:
     registrar = server.registrar
     _look_where_from(registrar)
-    operator = registrar.permissions.require(operation.permission)
+    try:
+        operator = registrar.permissions.require(operation.permission)
+    except (DBAPIError, TimeoutError) as error:
+        raise TemporarilyUnavailableError() from error
     call = Call(server, operator.name, _body(operation.body, registrar.settings.max_request_bytes))
-    # Who operates may have been looked up by the session: what we begin then can be tried again.
-    if not registrar.sessions.is_untouched:
-        registrar.sessions.stop_reading()
-    return in_one_transaction(registrar.sessions, lambda: operation.run(call, **arguments))
+    try:
+        return in_one_transaction(registrar.sessions, lambda: operation.run(call, **arguments))
+    except ForbiddenError as error:  # not the operator: the client may not be like that
+        raise InvalidOperationError(error.description) from None
 
 
 def _look_where_from(registrar: Registrar) -> None:

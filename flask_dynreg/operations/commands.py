@@ -44,7 +44,7 @@ def operated(permission: str) -> Callable[[Callable[..., str | None]], Callable[
                 if by is not None:
                     if not registrar.permissions.are_there:
                         raise click.BadParameter("needs dynreg.operator in the app.", param_hint="--as")
-                    registrar.permissions.require(permission, by)
+                    by = registrar.permissions.require(permission, by).name
                 text = function(Desk(registrar, by), **options)
                 registrar.sessions.session.commit()
             if text is not None:

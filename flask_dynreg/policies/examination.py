@@ -8,7 +8,7 @@ from typing import Any
 from flask_dynreg.errors import ConfigurationError, Problem, RefusedMetadataError
 from flask_dynreg.metadata.check import CheckedMetadata, Judge, MetadataCheck, Remake
 from flask_dynreg.metadata.lookalikes import ReservedNames
-from flask_dynreg.metadata.server import ServerSupport
+from flask_dynreg.metadata.server import ServerSupport, words
 from flask_dynreg.metadata.software_statement import VerifiedStatement
 from flask_dynreg.policies.policy import Decision, Judgement, Outcome, Policies, Policy, PolicyContext, judged
 from flask_dynreg.policies.shipped import Forced
@@ -73,7 +73,6 @@ class Examination:
         self._check_grants("grant_types", terms.grant_types)
         self._settled("defaults", terms.defaults)
         forced = self._settled("forced", terms.forced)
-        self._check_grants("forced: grant_types", forced.get("grant_types"))
         for problem in beyond(terms, forced):
             raise ValueError(f"forced: {problem.member} {problem.description}")
         if terms.scopes is not None and not set(forced.get("scope", "").split()) <= set(terms.scopes):
@@ -90,6 +89,9 @@ class Examination:
         metadata, problems = self._check.alone(members)
         for problem in problems:
             raise ValueError(f"{name}: {problem.member} {problem.description}")
+        self._check_grants(f"{name}: grant_types", metadata.get("grant_types"))
+        if not all(words(value) in self._server.response_types for value in metadata.get("response_types", ())):
+            raise ValueError(f"{name}: response_types must be some that this server supports.")
         return metadata
 
     def holds(self, policies: str | None, name: str) -> bool:
@@ -105,12 +107,17 @@ class Examination:
         client: ClientRecord | None,
         principal: Principal,
         facts: RequestFacts,
+        *,
+        is_new: bool = False,
     ) -> CheckedMetadata:
-        """Raises RefusedMetadataError with all that is wrong, ForbiddenError for a policy that is gone, and what policies do."""
+        """With `is_new`, policies hear of the client as of one that registers: nobody has approved of it yet.
+
+        Raises RefusedMetadataError with all that is wrong, ForbiddenError for a policy that is gone, and what policies do.
+        """
         policies = self._policies_of(client, principal)
         if not policies:  # the way of most servers
             return self._checked(sent, statement, client, principal, None)
-        hearing = _Hearing(self, policies, statement, client, principal, facts)
+        hearing = _Hearing(self, policies, statement, None if is_new else client, principal, facts)
         checked = self._checked(sent, statement, client, principal, hearing)
         return hearing.completed(checked)
 

@@ -35,12 +35,28 @@ SECTION = "The policy of this server"
 
 @dataclass(slots=True)
 class Outcome:
-    """What policies ask for beside the metadata."""
+    """What policies ask for beside the metadata, each by what it was asked last."""
 
-    approval: str | None = None
-    """Why an operator has to approve of it, if so."""
-    lifetime: int | None = None
-    """Seconds for which the registration is good; None for ever."""
+    reasons: dict[str, str] = field(default_factory=dict)
+    lifetimes: dict[str, int] = field(default_factory=dict)
+    asked: str = ""
+    """The policy that is asked now."""
+
+    def ask(self, policy: str) -> None:
+        """What it has asked for before is forgotten: the metadata were others then."""
+        self.asked = policy
+        self.reasons.pop(policy, None)
+        self.lifetimes.pop(policy, None)
+
+    @property
+    def approval(self) -> str | None:
+        """Why an operator has to approve of it, if so."""
+        return next(iter(self.reasons.values()), None)
+
+    @property
+    def lifetime(self) -> int | None:
+        """Seconds for which the registration is good; None for ever."""
+        return min(self.lifetimes.values(), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +84,14 @@ class PolicyContext:
 
     def require_approval(self, reason: str) -> None:
         """An operator has to approve of the registration. `reason` is for operators."""
-        self.outcome.approval = self.outcome.approval or reason
+        self.outcome.reasons.setdefault(self.outcome.asked, reason)
 
     def limit_lifetime(self, seconds: int) -> None:
         """The registration ends after so many seconds, or sooner. Raises ValueError for less than 1."""
         if seconds < 1:
             raise ValueError("seconds must be 1 or more.")
-        self.outcome.lifetime = min(seconds, self.outcome.lifetime or seconds)
+        outcome = self.outcome
+        outcome.lifetimes[outcome.asked] = min(seconds, outcome.lifetimes.get(outcome.asked, seconds))
 
 
 Policy = Callable[[Metadata, PolicyContext], Metadata]
@@ -187,6 +204,7 @@ def _one_round(
 ) -> tuple[Metadata, list[Decision]]:
     decisions: list[Decision] = []
     for name, policy in policies:
+        context.outcome.ask(name)
         try:
             wanted = _changed(metadata, policy(metadata, context))
         except RefusedMetadataError as error:

@@ -18,7 +18,12 @@ def keep_terms(metadata: Metadata, context: PolicyContext) -> Metadata:
     if problems:
         raise refusal(problems)
     kept = without_translations(metadata, terms.forced)
-    return kept if terms.scopes is None else with_scopes(kept, terms.scopes)
+    ceilings = [terms.scopes] if terms.scopes is not None else []
+    if "scope" in terms.forced:  # what every client gets besides is beyond it
+        ceilings.append(tuple(terms.forced["scope"].split(" ")))
+    for ceiling in ceilings:
+        kept = with_scopes(kept, ceiling)
+    return kept
 
 
 def beyond(terms: Terms, metadata: Metadata) -> list[Problem]:

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TypeVar
 
 from sqlalchemy.exc import DBAPIError, TimeoutError
@@ -26,13 +27,15 @@ _AGAIN_NUMBERS = frozenset({1020, 1205, 1213})
 def in_one_transaction(sessions: Sessions, operation: Callable[[], Answer]) -> Answer:
     """What the operation gives, once it is committed.
 
-    An operation that finds a session in which the host has begun something neither rolls back nor tries again. Raises
-    TemporarilyUnavailableError, and what the operation raises.
+    Where the host has only read before, its transaction is over then. An operation that finds what the host has written is not
+    tried again, and what it does itself is undone if it raises. Raises TemporarilyUnavailableError, and what the operation
+    raises.
     """
-    ours, deadline = sessions.is_untouched, time.monotonic() + PATIENCE
+    ours, deadline = _is_ours(sessions), time.monotonic() + PATIENCE
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            answer = operation()
+            with nullcontext() if ours else sessions.session.begin_nested():
+                answer = operation()
             if not sessions.is_untouched:
                 sessions.session.commit()
             return answer
@@ -46,6 +49,13 @@ def in_one_transaction(sessions: Sessions, operation: Callable[[], Answer]) -> A
                 logger.error("The database could not do it: %s", type(error).__name__)
                 raise TemporarilyUnavailableError() from error
     raise AssertionError("unreachable")
+
+
+def _is_ours(sessions: Sessions) -> bool:
+    try:
+        return sessions.is_untouched or sessions.stop_reading()
+    except (DBAPIError, TimeoutError) as error:
+        raise TemporarilyUnavailableError() from error
 
 
 def _roll_back(sessions: Sessions, ours: bool) -> None:

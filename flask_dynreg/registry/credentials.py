@@ -23,6 +23,7 @@ _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _CHECKSUM_LENGTH = 6
 _RANDOM_BYTES = 32
 _CLIENT_ID = re.compile(r"[!-~]{1,255}")
+_CHOSEN = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _TOKEN = re.compile(r"dynreg_[a-z]+_[A-Za-z0-9_-]{43,}")
 
 
@@ -58,6 +59,11 @@ def is_token(presented: str, prefix: str) -> bool:
 def is_client_id(presented: str) -> bool:
     """Whether a client could have this id: RFC 6749 appendix A.1, and short enough for its column."""
     return _CLIENT_ID.fullmatch(presented) is not None
+
+
+def may_be_chosen(client_id: str) -> bool:
+    """Whether an operator may give a client this id: of the characters that ours have."""
+    return _CHOSEN.fullmatch(client_id) is not None
 
 
 def digest(value: str) -> str:

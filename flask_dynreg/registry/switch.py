@@ -1,8 +1,9 @@
 """The switch by which operators close registration while the server runs, for all workers."""
 
-from sqlalchemy import bindparam, delete, insert, select
-from sqlalchemy.exc import DBAPIError, TimeoutError
+from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy.exc import DBAPIError, IntegrityError, TimeoutError
 
+from flask_dynreg.errors import RaceLostError
 from flask_dynreg.registry.credentials import Credentials
 from flask_dynreg.registry.models import Models, table_of
 from flask_dynreg.registry.sessions import Sessions
@@ -49,9 +50,15 @@ class RegistrationSwitch:
         return row.value if row else None
 
     def close(self, reason: str) -> None:
-        self.open()
-        row = {**self._row, "value": reason, "changed_at": self._credentials.now()}
-        self._sessions.connection().execute(insert(self._table).inline(), row)
+        """Raises RaceLostError if somebody else closes it at this moment."""
+        self._read_at = None
+        connection, row = self._sessions.connection(), {"value": reason, "changed_at": self._credentials.now()}
+        if connection.execute(update(self._table).where(self._this).values(row), self._parameters).rowcount:
+            return
+        try:
+            connection.execute(insert(self._table).inline(), {**self._row, **row})
+        except IntegrityError as error:
+            raise RaceLostError() from error
 
     def open(self) -> bool:
         """Whether it was closed."""

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect  # type: ignore[import-untyped]
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from flask_dynreg import ConfigurationError, DynamicRegistration, Operator, Permission
@@ -18,6 +21,7 @@ from flask_dynreg.operations.api import OPERATIONS
 from tests.conformance.exchange import PUBLIC, bearer, read, registered, replaced
 from tests.conftest import CLIENT, ISSUER, MakeApp
 from tests.hosts import app_whose_database_is_down
+from tests.registry.host import define_notes
 
 BASE = "/oauth2/operators"
 CALLS = [(method, path, each.permission) for path, methods in OPERATIONS.items() for method, each in methods.items()]
@@ -248,6 +252,92 @@ def test_registration_is_closed_and_opened(call: Call, http: FlaskClient) -> Non
 def test_what_is_wrong_is_said(call: Call, method: str, path: str, sent: Any, says: str) -> None:
     answer = call(method, path, sent)
     assert says in told(answer, 400)["error_description"]
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [{"policies": ["\u00fc"]}, {"policies": ['a"b']}, {"defaults": {"\u00fc": 1}}, {"forced": {"x#\u00fc": "x"}}],
+)
+def test_terms_of_any_characters_are_refused(call: Call, terms: dict[str, Any]) -> None:
+    assert told(call("POST", "/tokens", {"terms": terms}), 400)["error"] == "invalid_request"
+
+
+def test_a_number_has_digits_of_ours(call: Call) -> None:
+    told(call("POST", "/tokens", {}), 201)
+    assert call("DELETE", "/tokens/%D9%A1").status_code == 404
+
+
+@pytest.mark.parametrize("client_id", ["a/b", "a b", "", "x/approve", "\u00fc", "a" * 256])
+def test_an_id_that_is_chosen_is_like_ours(call: Call, client_id: str) -> None:
+    assert call("POST", "/clients", {"metadata": CLIENT, "client_id": client_id}).status_code in (400, 409)
+
+
+def test_a_full_quota_is_no_lack_of_a_permission(make_app: MakeApp, dynreg: DynamicRegistration) -> None:
+    app = make_app(dynreg._db, dynreg, DYNREG_OPERATORS_API=True, DYNREG_QUOTAS={"owner": 1})
+    sent, may = {"metadata": CLIENT, "owner": "them"}, {"May": "clients:write"}
+    answers = [app.test_client().post(f"{BASE}/clients", json=sent, headers=may).status_code for _ in range(2)]
+    assert answers == [201, 409]
+
+
+def test_a_store_that_fails_while_an_operator_is_looked_up_is_a_503(make_app: MakeApp) -> None:
+    dynreg = DynamicRegistration(SQLAlchemy())
+
+    @dynreg.operator
+    def operator(name: str | None) -> Operator | None:
+        dynreg._db.session.execute(text("SELECT * FROM nowhere"))
+        return None
+
+    app = make_app(dynreg._db, dynreg, DYNREG_OPERATORS_API=True)
+    assert told(app.test_client().get(f"{BASE}/clients"), 503)["error"] == "temporarily_unavailable"
+
+
+def test_what_is_refused_is_undone_also_where_the_host_has_written(make_app: MakeApp, sqlite_url: str) -> None:
+    db = SQLAlchemy()
+    note = define_notes(db)
+    dynreg = DynamicRegistration(db)
+    app = make_app(
+        db,
+        dynreg,
+        DYNREG_ACCESS=["initial_access_token"],
+        DYNREG_QUOTAS={"initial_access_token": 0},
+        SQLALCHEMY_DATABASE_URI=sqlite_url,
+    )
+    with app.app_context():
+        token = dynreg.issue_initial_access_token(uses=1)
+        db.session.commit()
+
+    @app.before_request
+    def note_it() -> None:
+        db.session.add(note(text="seen"))
+        db.session.flush()
+
+    @app.after_request
+    def keep_it(response: Any) -> Any:
+        db.session.commit()
+        return response
+
+    assert app.test_client().post("/oauth2/register", json=CLIENT, headers=bearer(token)).status_code == 403
+    with app.app_context():
+        ((known),) = dynreg.initial_access_tokens()
+        assert known.uses == 0 and len(db.session.scalars(db.select(note)).all()) == 1
+
+
+def test_who_closes_at_once_closes(make_app: MakeApp, any_database_url: str) -> None:
+    dynreg = made()
+    app = make_app(dynreg._db, dynreg, DYNREG_OPERATORS_API=True, SQLALCHEMY_DATABASE_URI=any_database_url)
+    together = Barrier(6)
+
+    def close(number: int) -> tuple[int, int]:
+        together.wait(30)
+        may = {"May": "settings:write clients:write"}
+        closed = app.test_client().put(f"{BASE}/registration", json={"closed": "x"}, headers=may).status_code
+        sent = {"metadata": CLIENT, "client_id": "ours"}
+        return closed, app.test_client().post(f"{BASE}/clients", json=sent, headers=may).status_code
+
+    with ThreadPoolExecutor(together.parties) as pool:
+        answers = list(pool.map(close, range(together.parties)))
+    assert {closed for closed, _ in answers} == {200}
+    assert sorted(created for _, created in answers) == [201, *[409] * 5]
 
 
 def test_a_body_has_one_reading(http: FlaskClient) -> None:
