@@ -236,6 +236,15 @@ class Settings:
         fernet_keys,
     )
     client_secret_lifetime: int = key(0, "How long a client secret is good, in seconds; 0 for ever.", whole_number(0))
+    registration_token_rotation: str = key(
+        "never",
+        "When a client gets a new registration access token: `never`, with every `update`, or with every `read` as well "
+        "(docs/rotation.md).",
+        one_of("never", "update", "read"),
+    )
+    registration_token_lifetime: int = key(
+        0, "How long a registration access token is good, in seconds; 0 for ever.", whole_number(0)
+    )
     limits: tuple[str, ...] = key(
         ["address 600/hour", "server 6000/hour"],
         "How often clients may register: by `address`, `token`, `software_id` and `issuer` of a software statement, and all "

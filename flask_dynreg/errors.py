@@ -114,6 +114,21 @@ class UnknownTokenError(InvalidTokenError):
         super().__init__("The token is not good here.", realm=REALM)
 
 
+class SpentTokenError(UnknownTokenError):
+    """A registration access token that was good before. Who presents it is told no more than of any other."""
+
+
+class UnprovenClientError(OAuth2Error):
+    """One answer for whatever is wrong with the proof of who a client is, or with the client."""
+
+    error = "invalid_client"
+    description = "The request does not prove that the client may get a new token."
+    status_code = 401
+
+    def get_headers(self) -> Headers:
+        return [*super().get_headers(), ("WWW-Authenticate", f'Bearer realm="{REALM}"')]
+
+
 class MalformedTokenError(InvalidRequestError):
     """RFC 6750 section 3.1: a token that is sent in a way that is not allowed, or more than one."""
 

@@ -252,6 +252,15 @@ class DynamicRegistration:
         """
         self.registrar.resume(client_id, Verdict(reason, by))
 
+    def reissue_registration_access_token(self, client_id: str, by: str | None = None) -> str:
+        """A new registration access token for a client that has lost its own, or had it stolen; all older ones are dead.
+
+        It is known only now: its digest is kept. `by` is who does it, for the trail. Takes part in the transaction of the
+        session: the caller commits. Raises LookupError if there is no such client, ValueError if `DYNREG_MANAGEMENT` lets nobody
+        use the token, and RaceLostError if somebody else changes the client at this moment.
+        """
+        return self.registrar.reissue_token(client_id, by)
+
     def close_registration(self, reason: str) -> None:
         """Closes registration without a restart: all workers know within 5 seconds, and it is absent from discovery. Clients that
         are there are managed as before. `reason`, of at most 255 characters, is for operators.

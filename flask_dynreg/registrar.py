@@ -1,4 +1,4 @@
-"""The use cases, without HTTP: check, explain, authenticate, find; and what changes a client, by the rooms of `lifecycle`."""
+"""The use cases, without HTTP: check, explain, find; and what changes a client, by the rooms of `lifecycle`."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -25,11 +25,11 @@ from flask_dynreg.errors import (
     RaceLostError,
     RefusedMetadataError,
     TemporarilyUnavailableError,
-    UnknownTokenError,
 )
 from flask_dynreg.lifecycle.clients import ClientColumns, Registered, Withdrawal
 from flask_dynreg.lifecycle.decisions import Decisions
 from flask_dynreg.lifecycle.repair import Repair
+from flask_dynreg.lifecycle.rotation import Rotation
 from flask_dynreg.metadata import key_sets
 from flask_dynreg.metadata.check import CheckedMetadata, MetadataCheck
 from flask_dynreg.metadata.jwts import JWT
@@ -48,15 +48,7 @@ from flask_dynreg.policies.profiles import PROFILES
 from flask_dynreg.policies.shipped import all_policies, read_policies
 from flask_dynreg.registry.client import RegisteredClient
 from flask_dynreg.registry.clients import ClientRecord, Clients
-from flask_dynreg.registry.credentials import (
-    REGISTRATION_ACCESS_TOKEN,
-    Clock,
-    Credentials,
-    is_client_id,
-    is_token,
-    matches_digest,
-    may_be_chosen,
-)
+from flask_dynreg.registry.credentials import Clock, Credentials, is_client_id, may_be_chosen
 from flask_dynreg.registry.issuers import StatementIssuers
 from flask_dynreg.registry.kept_answers import KeptAnswers
 from flask_dynreg.registry.models import LONGEST_TEXT, Models, RegisteredClientMixin
@@ -84,7 +76,7 @@ def configured_issuers(kind: type[Kind], key: str, values: Iterable[Mapping[str,
     return issuers
 
 
-class Registrar(Decisions, Repair):
+class Registrar(Decisions, Repair, Rotation):
     """Everything of one app. It is in `app.extensions["dynreg"]`, and never changes."""
 
     def __init__(
@@ -109,7 +101,8 @@ class Registrar(Decisions, Repair):
         self.models = models
         self.credentials = Credentials(settings.secret_keys, clock)
         self.sessions = Sessions(db, models.client)
-        self._clients = Clients(self.sessions, models, self.issuer)
+        tokens_end = settings.registration_token_lifetime > 0
+        self._clients = Clients(self.sessions, models, self.issuer, tokens_end=tokens_end)
         self.tokens = InitialAccessTokens(self.sessions, models, self.credentials, self.issuer)
         self.permissions = Permissions(operator_of)
         self.certificates = CertificateHeader(settings.certificate_header, settings.trusted_proxies)
@@ -275,14 +268,6 @@ class Registrar(Decisions, Repair):
                 raise ValueError(f"{name} must be of 1 to {LONGEST_TEXT} characters.")
         self._examination.check_terms(terms)
         return self.tokens.issue(label, expires_in, uses, owner, terms)
-
-    def authenticate(self, client_id: str, token: str) -> ClientRecord:
-        """The client whose registration access token this is. Raises UnknownTokenError, whatever the reason."""
-        known = is_client_id(client_id) and is_token(token, REGISTRATION_ACCESS_TOKEN)
-        client = self._clients.find(client_id) if known else None
-        if client is None or not matches_digest(client.registration_access_token, token):
-            raise UnknownTokenError()
-        return client
 
     def query_client(self, client_id: str | None) -> RegisteredClientMixin | None:
         """The client for Authlib's AuthorizationServer. Raises TemporarilyUnavailableError when the store is down."""

@@ -43,6 +43,13 @@ DECISIONS = {
 }
 """By what an operator has done."""
 
+client_spent_token_used = _signals.signal("client-spent-token-used")
+"""Somebody used a registration access token of a client that was good before, as a thief or an old copy of the client does. Told
+once for a token. Arguments: `client_id: str`."""
+
+client_recovered = _signals.signal("client-recovered")
+"""A client that had lost its registration access token got a new one for its own key. Arguments: `client_id: str`."""
+
 client_deleted = _signals.signal("client-deleted")
 """A client deleted itself (RFC 7592 section 2.3). Arguments: `client_id: str`."""
 

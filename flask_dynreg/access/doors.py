@@ -134,6 +134,10 @@ class Doors:
             stranger = "all" if principal.owner is None else None
             self._rates.count(principal.source, address=network(facts.address), server=stranger)
 
+    def count_recovery(self, facts: RequestFacts) -> None:
+        """Counts an attempt to get a new registration access token, by where it comes from. Raises TooManyRequestsError."""
+        self._rates.count(OPEN.source, address=network(facts.address))
+
     def count_client(self, principal: Principal, checked: CheckedMetadata) -> None:
         """Counts a registration, by what is known of the client only now. Raises TooManyRequestsError."""
         issuer = checked.statement.issuer.issuer if checked.statement else None

@@ -165,12 +165,18 @@ class ClientChanges:
             expires_at=_end(information["client_id_issued_at"], checked),
             requested_metadata=None,
             waiting_since=self.credentials.now() if checked.approval else None,
+            registration_access_token_expires_at=self._token_end(),
         )
         self._count({}, self._quotas.of(client))
         columns = self._client_columns(checked.metadata, principal) if self._client_columns else {}
         self._clients.add(client, self._event("registered", client, checked, by=by), columns)
         self._tell(signals.client_registered, client_id=client.client_id, source=principal.source)
         return Registered(client, secret, registration_access_token)
+
+    def _token_end(self) -> int | None:
+        """When a registration access token ends that is good from now on."""
+        lifetime = self.settings.registration_token_lifetime
+        return self.credentials.now() + lifetime if lifetime else None
 
     def _use(self, statement: VerifiedStatement) -> None:
         """From here on until the transaction is over, the issuer stays trusted; and what is good once is used up."""
@@ -233,6 +239,8 @@ class ClientChanges:
             client.client_secret_expires_at = fresh["client_secret_expires_at"]
         kept = {name: before[name] for name in self._vocabulary.operator_names & before.keys()}
         client.set_client_metadata({**metadata, **kept})
+        if any(before.get(name) != metadata.get(name) for name in ("jwks", "jwks_uri")):
+            client.keys_changed_at = self.credentials.now()
         if names(before) != names(metadata):
             client.name_skeleton = None  # nobody has vouched for what it calls itself now
         client.statement_issuer = statement_issuer

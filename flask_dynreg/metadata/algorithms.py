@@ -42,6 +42,11 @@ SIGNATURES = tuple(_SIGNED_WITH)
 _SAME = {"EdDSA": ("Ed25519", "Ed448"), "Ed25519": ("EdDSA",), "Ed448": ("EdDSA",)}
 
 
+def names_of(algorithm: str) -> tuple[str, ...]:
+    """Its name, and those under which it goes as well."""
+    return (algorithm, *_SAME.get(algorithm, ()))
+
+
 def can_verify(keys: Collection[Mapping[str, Any]], algorithms: Collection[str]) -> bool:
     """Whether one of these sound public keys verifies a signature of one of these algorithms."""
     return any(_fits(key, name, _SIGNED_WITH, "sig", "verify") for key in keys for name in algorithms)
@@ -70,7 +75,7 @@ def _fits(key: Mapping[str, Any], algorithm: str, kinds: Mapping[str, list[Kind]
     return (
         kind in kinds.get(algorithm, ())
         and key.get("use", use) == use
-        and key.get("alg", algorithm) in (algorithm, *_SAME.get(algorithm, ()))
+        and key.get("alg", algorithm) in names_of(algorithm)
         and isinstance(operations, list)
         and operation in operations
     )

@@ -74,11 +74,12 @@ class JWT:
         except (JoseError, ValueError):
             return False
 
-    def check_type(self, expected: str | None) -> None:
-        """RFC 8725 section 3.11: a JWT that was made for something else is no good here. Raises InvalidJWTError."""
-        stated = str(self.header.get("typ", "JWT")).lower().removeprefix("application/")
-        if stated != (expected or "JWT").lower().removeprefix("application/"):
-            raise InvalidJWTError(f"must have {expected or 'JWT'} as its type (typ).")
+    def check_type(self, *expected: str | None) -> None:
+        """RFC 8725 section 3.11: a JWT that was made for something else is no good here; it is one of these, of which None is a
+        plain JWT. Raises InvalidJWTError."""
+        stated, right = str(self.header.get("typ", "JWT")), [name or "JWT" for name in expected]
+        if _bare_type(stated) not in map(_bare_type, right):
+            raise InvalidJWTError(f"must have {' or '.join(right)} as its type (typ).")
 
     def check_claims(
         self, *, now: int, leeway: int, audiences: Collection[str], required: Collection[str], max_age: int | None
@@ -98,6 +99,10 @@ class JWT:
             raise InvalidJWTError(_CLAIMS[min(names, key=list(_CLAIMS).index)]) from None
         if max_age is not None and now - self.claims["iat"] > max_age + leeway:
             raise InvalidJWTError("must have been issued more recently (iat).")
+
+
+def _bare_type(name: str) -> str:
+    return name.lower().removeprefix("application/")
 
 
 def bare(key: Key) -> Key:

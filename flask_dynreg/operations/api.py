@@ -130,6 +130,10 @@ def delete_client(call: Call, client_id: str) -> Answer:
     return 204, None
 
 
+def reissue_token(call: Call, client_id: str) -> Answer:
+    return 201, call.server.registration_information(client_id, call.registrar.reissue_token(client_id, call.by))
+
+
 def approve_client(call: Call, client_id: str) -> Answer:
     call.registrar.approve(client_id, call.sent["version"], Verdict(call.sent["reason"], call.by))
     return show_client(call, client_id)
@@ -212,6 +216,7 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
     "/clients/<client_id>/refuse": _decision(Registrar.refuse),
     "/clients/<client_id>/suspend": _decision(Registrar.suspend),
     "/clients/<client_id>/resume": _decision(Registrar.resume),
+    "/clients/<client_id>/registration-access-token": {"POST": Operation("clients:write", reissue_token)},
     "/waiting": {"GET": Operation("clients:read", list_waiting)},
     "/explain": {"POST": Operation("clients:write", explain, _METADATA)},
     "/tokens": {

@@ -70,6 +70,14 @@ def delete(desk: Desk, client_id: str) -> str:
     return "The client is deleted."
 
 
+@clients.command("reissue-token")
+@click.argument("client_id")
+@operated("clients:write")
+def reissue_token(desk: Desk, client_id: str) -> str:
+    """Give a client a new token to manage itself; its older ones are dead. It is printed once; only its digest is kept."""
+    return desk.registrar.reissue_token(client_id, desk.by)
+
+
 @clients.command()
 @click.argument("client_id")
 @click.option(

@@ -27,6 +27,9 @@ class Addresses:
     def client_configuration(self, client_id: str) -> str:
         return f"{self.base}/clients/{quote(client_id, safe='')}"
 
+    def recovery(self, client_id: str) -> str:
+        return f"{self.client_configuration(client_id)}/recover"
+
 
 def well_known(identifier: str, name: str) -> str:
     """Where a document about an issuer or a resource lies: between host and path (RFC 8414 and RFC 9728 section 3.1)."""

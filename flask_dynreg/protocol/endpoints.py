@@ -1,6 +1,6 @@
 """Authlib's two endpoints with their hooks filled in. A host may subclass them, and gives the class to the extension."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from authlib.integrations.flask_oauth2 import AuthorizationServer
@@ -16,6 +16,7 @@ from flask_dynreg.errors import (
     MissingTokenError,
     Problem,
     RefusedMetadataError,
+    SpentTokenError,
     UnknownTokenError,
     refusal,
 )
@@ -23,11 +24,14 @@ from flask_dynreg.lifecycle.clients import ClientInformation, Registered
 from flask_dynreg.metadata.check import CheckedMetadata
 from flask_dynreg.protocol import responses
 from flask_dynreg.protocol.addresses import Addresses
+from flask_dynreg.protocol.recovery import RecoveryEndpoint
 from flask_dynreg.protocol.requests import RegistrationRequest
 from flask_dynreg.protocol.transactions import in_one_transaction
 from flask_dynreg.registrar import Registrar
 from flask_dynreg.registry.clients import ClientRecord
 from flask_dynreg.registry.principals import Principal
+
+Answer = tuple[int, dict[str, Any], responses.Headers]
 
 _UPDATE = "RFC 7592 section 2.2"
 
@@ -130,7 +134,9 @@ class ConfigurationEndpoint(ClientConfigurationEndpoint):
     def create_read_client_response(
         self, client: ClientRecord, request: RegistrationRequest
     ) -> tuple[int, dict[str, Any], responses.Headers]:
-        return self._answer(client, request, self.server.registrar.information(client))
+        # A HEAD that gets a new token would never see it.
+        operation = None if request.is_head else "read"
+        return self._answer(client, request, self.server.registrar.information(client), operation)
 
     def create_update_client_response(
         self, client: ClientRecord, request: RegistrationRequest
@@ -145,7 +151,7 @@ class ConfigurationEndpoint(ClientConfigurationEndpoint):
             raise refusal([*problems, *error.problems]) from None
         if problems:
             raise refusal(problems)
-        return self._answer(client, request, self.update_client(client, request.checked, request))
+        return self._answer(client, request, self.update_client(client, request.checked, request), "update")
 
     def _update_problems(
         self, sent: Mapping[str, Any], client: ClientRecord, request: RegistrationRequest
@@ -156,7 +162,9 @@ class ConfigurationEndpoint(ClientConfigurationEndpoint):
         secret = sent.get("client_secret")
         if secret not in (None, "") and not self._is_secret(secret, client):
             problems.append(Problem("/client_secret", "must be the secret of this client, or absent.", _UPDATE))
-        own = self.server.registration_information(client.client_id, request.credential) | {
+        token = sent.get("registration_access_token")
+        live = str(token) if self.server.registrar.is_live(client, token) else request.credential
+        own = self.server.registration_information(client.client_id, live) | {
             "client_id_issued_at": client.client_id_issued_at,
             "client_secret_expires_at": client.client_secret_expires_at,
         }
@@ -185,14 +193,14 @@ class ConfigurationEndpoint(ClientConfigurationEndpoint):
         self.server.registrar.delete(client)
 
     def _answer(
-        self, client: ClientRecord, request: RegistrationRequest, information: ClientInformation
+        self,
+        client: ClientRecord,
+        request: RegistrationRequest,
+        information: ClientInformation,
+        operation: str | None,
     ) -> tuple[int, dict[str, Any], responses.Headers]:
-        registration = self.server.registration_information(client.client_id, request.credential)
-        return (
-            200,
-            {**self.server.registrar.told(client.client_metadata), **information, **registration},
-            [*responses.JSON_HEADERS, ("ETag", f'"{_entity_tag(client)}"')],
-        )
+        token = self.server.registrar.renewed(client, request.credential, operation)
+        return self.server.answer(client, information, token)
 
 
 def _entity_tag(client: ClientRecord) -> str:
@@ -201,7 +209,7 @@ def _entity_tag(client: ClientRecord) -> str:
 
 
 class RegistrationServer(AuthorizationServer):
-    """The private server of one app, through which its two endpoints answer: a shared one would mix two apps' settings."""
+    """The private server of one app, through which its endpoints answer: a shared one would mix two apps' settings."""
 
     def __init__(
         self,
@@ -213,8 +221,9 @@ class RegistrationServer(AuthorizationServer):
         super().__init__()
         self.registrar = registrar
         self.addresses = addresses
-        self._by_name = {
-            endpoint.ENDPOINT_NAME: endpoint(self) for endpoint in (registration_endpoint, configuration_endpoint)
+        self._by_name: dict[str, Any] = {
+            endpoint.ENDPOINT_NAME: endpoint(self)
+            for endpoint in (registration_endpoint, configuration_endpoint, RecoveryEndpoint)
         }
 
     def create_json_request(self, request: object) -> RegistrationRequest:  # type: ignore[override]
@@ -229,7 +238,7 @@ class RegistrationServer(AuthorizationServer):
         """The one place that turns an error into OAuth JSON, and the one that commits."""
         endpoint, ours = self._by_name[name], self.create_json_request(request)
         try:
-            status, body, headers = in_one_transaction(self.registrar.sessions, lambda: endpoint(ours))
+            status, body, headers = self._transact(lambda: endpoint(ours), ours)
         except OAuth2Error as error:
             if error.status_code < 500:
                 self.registrar.refused(error, (flask_request.view_args or {}).get("client_id"))
@@ -237,6 +246,25 @@ class RegistrationServer(AuthorizationServer):
         except HTTPException as error:
             return responses.http_error(error)
         return responses.json_response(status, body, headers) if body else responses.no_content(headers)
+
+    def _transact(self, operation: Callable[[], Answer], request: RegistrationRequest) -> Answer:
+        """That a dead token was used is to be known, although the request is refused."""
+        sessions = self.registrar.sessions
+        try:
+            return in_one_transaction(sessions, operation)
+        except SpentTokenError:
+            note = self.registrar.note_spent_token
+            in_one_transaction(sessions, lambda: note(request.client_id, request.credential))
+            raise
+
+    def answer(self, client: ClientRecord, information: ClientInformation, registration_access_token: str) -> Answer:
+        """The client information response (RFC 7592 section 3) to who manages the client."""
+        registration = self.registration_information(client.client_id, registration_access_token)
+        return (
+            200,
+            {**self.registrar.told(client.client_metadata), **information, **registration},
+            [*responses.JSON_HEADERS, ("ETag", f'"{_entity_tag(client)}"')],
+        )
 
     def told(self, registered: Registered) -> dict[str, Any]:
         """What a client is told when it has been registered (RFC 7591 section 3.2.1), where no request of its own is answered."""

@@ -210,7 +210,8 @@ class RegistrationRequest(JsonRequest):
     ) -> None:
         self._issuer = issuer
         self._certificates = certificates
-        self.method = "GET" if request.method == "HEAD" else request.method
+        self.is_head = request.method == "HEAD"
+        self.method = "GET" if self.is_head else request.method
         self.headers = request.headers  # type: ignore[assignment]  # it reads like a mapping, as in Authlib's own
         self.payload = RegistrationPayload(request, limit, takes_jwt)
         self._request = request

@@ -1,4 +1,4 @@
-"""The blueprint: `POST /register` and `GET|PUT|DELETE /clients/<client_id>`."""
+"""The blueprint: `POST /register`, `GET|PUT|DELETE /clients/<client_id>` and `POST /clients/<client_id>/recover`."""
 
 from authlib.common.security import is_secure_transport
 from flask import Blueprint, Flask, Request, Response, current_app, request
@@ -6,6 +6,7 @@ from flask import Blueprint, Flask, Request, Response, current_app, request
 from flask_dynreg.errors import ConfigurationError
 from flask_dynreg.protocol import responses
 from flask_dynreg.protocol.endpoints import ConfigurationEndpoint, RegistrationEndpoint, RegistrationServer
+from flask_dynreg.protocol.recovery import RecoveryEndpoint
 from flask_dynreg.protocol.routes import add_route, answer, answer_errors, exempt_from_csrf
 from flask_dynreg.registrar import Registrar
 from flask_dynreg.signals import logger
@@ -22,6 +23,10 @@ def registration_methods(registrar: Registrar) -> list[str]:
 
 def configuration_methods(registrar: Registrar) -> list[str]:
     return [method for operation in registrar.settings.management for method in _METHODS[operation]]
+
+
+def recovery_methods(registrar: Registrar) -> list[str]:
+    return ["POST"] if registrar.settings.management else []
 
 
 def _respond(methods: list[str], server: RegistrationServer, name: str) -> Response:
@@ -50,11 +55,21 @@ def configure(client_id: str) -> Response:
     return _respond(configuration_methods(server.registrar), server, ConfigurationEndpoint.ENDPOINT_NAME)
 
 
+def recover(client_id: str) -> Response:
+    server: RegistrationServer = current_app.extensions[SERVER]
+    return _respond(recovery_methods(server.registrar), server, RecoveryEndpoint.ENDPOINT_NAME)
+
+
+_METHODS_OF = {
+    f"{NAME}.register": registration_methods,
+    f"{NAME}.recover": recovery_methods,
+}
+
+
 def _share(response: Response) -> Response:
     registrar: Registrar = current_app.extensions[SERVER].registrar
     current: Request = request._get_current_object()  # type: ignore[attr-defined]  # each look through the proxy costs time
-    is_registration = current.endpoint == f"{NAME}.register"
-    methods = registration_methods(registrar) if is_registration else configuration_methods(registrar)
+    methods = _METHODS_OF.get(str(current.endpoint), configuration_methods)(registrar)
     return responses.allow_origin(current, response, registrar.settings.cors_origins, methods)
 
 
@@ -63,6 +78,7 @@ def create_blueprint() -> Blueprint:
     blueprint = Blueprint(NAME, __name__)
     add_route(blueprint, "/register", "register", register, "DYNREG_URL_PREFIX")
     add_route(blueprint, "/clients/<dynreg_any:client_id>", "configure", configure, "DYNREG_URL_PREFIX")
+    add_route(blueprint, "/clients/<dynreg_any:client_id>/recover", "recover", recover, "DYNREG_URL_PREFIX")
     blueprint.after_request(_share)
     answer_errors(blueprint)
     return blueprint

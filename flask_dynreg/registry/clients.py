@@ -37,10 +37,18 @@ class ClientRecord(RegisteredClient):
     expires_at: int | None
     requested_metadata: str | None
     waiting_since: int | None
+    next_registration_access_token: str | None = None
+    spent_registration_access_token: str | None = None
+    registration_access_token_expires_at: int | None = None
+    keys_changed_at: int | None = None
 
 
 _CLIENT = [field.name.removeprefix("_") for field in fields(ClientRecord)]
-_WRITTEN = [*_CLIENT, "updated_at", "software_id"]
+_TOKENS = ["registration_access_token", "next_registration_access_token", "spent_registration_access_token"]
+_TOKENS_END = "registration_access_token_expires_at"
+_LATER = {*_TOKENS[1:], _TOKENS_END, "keys_changed_at"}
+"""What a new client does not have."""
+_WRITTEN = [*(name for name in _CLIENT if name not in _LATER), "updated_at", "software_id"]
 _CHANGED = [
     "client_secret",
     "client_secret_expires_at",
@@ -55,6 +63,7 @@ _CHANGED = [
     "expires_at",
     "requested_metadata",
     "waiting_since",
+    "keys_changed_at",
 ]
 _LONGEST_SKELETON = 255
 MOST_AT_ONCE = 200
@@ -78,14 +87,22 @@ def _values(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Clients:
-    """The clients of one issuer."""
+    """The clients of one issuer. With `tokens_end`, the registration access token of a new one has an end."""
 
-    def __init__(self, sessions: Sessions, models: Models, issuer: str) -> None:
+    def __init__(self, sessions: Sessions, models: Models, issuer: str, *, tokens_end: bool = False) -> None:
         self._sessions = sessions
         self._issuer = issuer
         client, event = table_of(models.client), table_of(models.event)
         this = client.c.client_id == bindparam("w_this", type_=client.c.client_id.type)
         unchanged = this & (client.c.version == bindparam("w_seen", type_=client.c.version.type))
+        # Nobody goes on with a token that has died since the row was read.
+        token, *other_tokens = (
+            client.c[name].is_not_distinct_from(seen) for name, seen in _binds(client, "w_", _TOKENS).items()
+        )
+        unchanged &= token
+        self._swap_tokens = (
+            update(client).where(unchanged, *other_tokens).values(_binds(client, "c_", [*_TOKENS, _TOKENS_END]))
+        )
         self._find = select(*(client.c[name] for name in _CLIENT)).where(this)
         since, last = bindparam("w_since", type_=client.c.waiting_since.type), bindparam("w_last", type_=Exact)
         later = (client.c.waiting_since == since) & (client.c.client_id > last)
@@ -112,7 +129,8 @@ class Clients:
             .order_by(client.c.issuer != issuer, client.c.client_id_issued_at, client.c.client_id)
             .limit(1)
         )
-        self._add = insert(client).inline().values(_binds(client, "c_", _WRITTEN))
+        self._written = [*_WRITTEN, *([_TOKENS_END] if tokens_end else [])]
+        self._add = insert(client).inline().values(_binds(client, "c_", self._written))
         self._replace = (
             update(client).where(unchanged).values(version=client.c.version + 1, **_binds(client, "c_", _CHANGED))
         )
@@ -190,6 +208,7 @@ class Clients:
         """A new client, with what the host wants in columns of its own."""
         values = {name: getattr(client, attribute) for name, attribute in zip(_CLIENT, _ATTRIBUTES, strict=True)}
         values |= {"updated_at": client.client_id_issued_at, "software_id": client.software_id}
+        values = {name: values[name] for name in self._written}
         connection = self._sessions.connection()
         told = _values("e_", self._event(client, event))
         if columns or self._added_apart or connection.dialect.name != "postgresql":
@@ -212,12 +231,29 @@ class Clients:
             "c_expires_at": client.expires_at,
             "c_requested_metadata": client.requested_metadata,
             "c_waiting_since": client.waiting_since,
+            "c_keys_changed_at": client.keys_changed_at,
             "c_updated_at": now,
             "c_software_id": client.software_id,
         }
         done = self._change(client, self._replace, self._replace_and_tell, values, event)
         client.version += done
         return done
+
+    def swap_tokens(self, client: ClientRecord, **tokens: str | int | None) -> bool:
+        """Writes other registration access tokens, as digests, and the end; False if somebody else changed the client since it
+        was read. Its version stays: what it has registered does."""
+        seen = {f"w_{name}": getattr(client, name) for name in _TOKENS}
+        for name, value in tokens.items():
+            setattr(client, name, value)
+        values = {f"c_{name}": getattr(client, name) for name in (*_TOKENS, _TOKENS_END)}
+        values |= seen | {"w_this": client.client_id, "w_seen": client.version}
+        done = self._sessions.connection().execute(self._swap_tokens, values).rowcount == 1
+        self._sessions.forget(client.client_id, gone=False)
+        return done
+
+    def tell(self, client: ClientRecord, event: Mapping[str, Any]) -> None:
+        """Writes an event that goes with another write."""
+        self._sessions.connection().execute(self._tell, _values("e_", self._event(client, event)))
 
     def touch(self, client: RegisteredClientMixin, now: int) -> None:
         """Notes that a client is used now, unless that was noted not long ago."""
@@ -257,6 +293,7 @@ class Clients:
         event: Mapping[str, Any],
     ) -> bool:
         values |= {"w_this": client.client_id, "w_seen": client.version}
+        values["w_registration_access_token"] = client.registration_access_token
         told = _values("e_", self._event(client, event))
         connection = self._sessions.connection()
         if connection.dialect.name == "postgresql" and not self._changed_apart:

@@ -27,6 +27,7 @@ NEEDED = {
     "clients delete ID": "clients:delete",
     "clients migrate -": "clients:write",
     "clients revalidate": "clients:read",
+    "clients reissue-token ID": "clients:write",
     "issue-token": "tokens:issue",
     "tokens": "tokens:issue",
     "revoke-token 1": "tokens:revoke",
