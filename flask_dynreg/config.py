@@ -235,6 +235,13 @@ class Settings:
         "`client_secret_jwt`, and for answers to reads that repeat the secret.",
         fernet_keys,
     )
+    audit_keys: tuple[str, ...] = key(
+        [],
+        "Keys for the links of the trail, made like those of `DYNREG_SECRET_KEYS`, the newest first. Without any, whoever can "
+        "write to the database can make links (docs/trail.md).",
+        fernet_keys,
+    )
+    history: int = key(20, "How many older versions of its metadata are kept for each client.", whole_number(0))
     client_secret_lifetime: int = key(0, "How long a client secret is good, in seconds; 0 for ever.", whole_number(0))
     registration_token_rotation: str = key(
         "never",

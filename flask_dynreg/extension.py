@@ -261,17 +261,17 @@ class DynamicRegistration:
         """
         return self.registrar.reissue_token(client_id, by)
 
-    def close_registration(self, reason: str) -> None:
+    def close_registration(self, reason: str, *, by: str | None = None) -> None:
         """Closes registration without a restart: all workers know within 5 seconds, and it is absent from discovery. Clients that
-        are there are managed as before. `reason`, of at most 255 characters, is for operators.
+        are there are managed as before. `reason`, of at most 255 characters, is for operators, `by` who does it for the trail.
 
         Takes part in the transaction of the session: the caller commits.
         """
-        self.registrar.switch.close(reason)
+        self.registrar.switch.close(reason, by)
 
-    def open_registration(self) -> None:
-        """Opens registration again, as far as `DYNREG_ACCESS` has doors. The caller commits."""
-        self.registrar.switch.open()
+    def open_registration(self, *, by: str | None = None) -> None:
+        """Opens registration again, as far as `DYNREG_ACCESS` has doors; otherwise as `close_registration`."""
+        self.registrar.switch.open(by)
 
     def server_metadata(self) -> dict[str, Any]:
         """The document of RFC 8414, for a host that serves its own (`DYNREG_DISCOVERY = False`) and merges this."""
@@ -286,22 +286,23 @@ class DynamicRegistration:
         uses: int | None = None,
         owner: str | None = None,
         terms: Terms = NO_TERMS,
+        by: str | None = None,
     ) -> str:
         """A new initial access token (RFC 7591 section 3), for `expires_in` seconds and `uses` registrations.
 
         None is no limit. Clients that register with it belong to `owner` (`client.owned_by`) and keep to `terms`, now and at
-        every update. Takes part in the transaction of the session: the caller commits. Raises ValueError for a number below 1,
-        and for terms that could never be met.
+        every update. `by` is who issues it, for the trail. Takes part in the transaction of the session: the caller commits.
+        Raises ValueError for a number below 1, and for terms that could never be met.
         """
         if any(number is not None and number < 1 for number in (expires_in, uses)):
             raise ValueError("expires_in and uses must be 1 or more.")
-        return self.registrar.issue_token(label, expires_in, uses, owner, terms)
+        return self.registrar.issue_token(label, expires_in, uses, owner, terms, by)
 
     def initial_access_tokens(self) -> Iterator[TokenRecord]:
         """What is known of every initial access token, the oldest first."""
         return self.registrar.tokens.all()
 
-    def revoke_initial_access_token(self, token_id: int) -> bool:
+    def revoke_initial_access_token(self, token_id: int, *, by: str | None = None) -> bool:
         """Makes a token good for nothing, by its number; the clients that came with it stay. False if it is not there, or was
-        revoked before. Takes part in the transaction of the session: the caller commits."""
-        return self.registrar.tokens.revoke(token_id)
+        revoked before. `by` is who does it, for the trail. Takes part in the transaction of the session: the caller commits."""
+        return self.registrar.tokens.revoke(token_id, by)

@@ -28,6 +28,7 @@ from flask_dynreg.errors import (
 )
 from flask_dynreg.lifecycle.clients import ClientColumns, Registered, Withdrawal
 from flask_dynreg.lifecycle.decisions import Decisions
+from flask_dynreg.lifecycle.history import History
 from flask_dynreg.lifecycle.repair import Repair
 from flask_dynreg.lifecycle.rotation import Rotation
 from flask_dynreg.metadata import key_sets
@@ -46,17 +47,20 @@ from flask_dynreg.policies.examination import Examination, Explanation, principa
 from flask_dynreg.policies.policy import Policies, Policy, Profile
 from flask_dynreg.policies.profiles import PROFILES
 from flask_dynreg.policies.shipped import all_policies, read_policies
+from flask_dynreg.registry.chains import Chains
 from flask_dynreg.registry.client import RegisteredClient
 from flask_dynreg.registry.clients import ClientRecord, Clients
 from flask_dynreg.registry.credentials import Clock, Credentials, is_client_id, may_be_chosen
 from flask_dynreg.registry.issuers import StatementIssuers
 from flask_dynreg.registry.kept_answers import KeptAnswers
 from flask_dynreg.registry.models import LONGEST_TEXT, Models, RegisteredClientMixin
-from flask_dynreg.registry.principals import NO_FACTS, OPEN, Principal, RequestFacts, Terms
+from flask_dynreg.registry.principals import NO_FACTS, OPEN, STRANGERS, Principal, RequestFacts, Terms
 from flask_dynreg.registry.quotas import Quotas
+from flask_dynreg.registry.seals import Seals
 from flask_dynreg.registry.sessions import Sessions
 from flask_dynreg.registry.switch import RegistrationSwitch
-from flask_dynreg.registry.tokens import InitialAccessTokens
+from flask_dynreg.registry.tokens import InitialAccessTokens, subject_of
+from flask_dynreg.registry.trail import Links, Trail
 from flask_dynreg.registry.trust import OPERATOR, Trust, TrustFacts
 from flask_dynreg.registry.used_statements import UsedStatements
 
@@ -76,7 +80,7 @@ def configured_issuers(kind: type[Kind], key: str, values: Iterable[Mapping[str,
     return issuers
 
 
-class Registrar(Decisions, Repair, Rotation):
+class Registrar(Decisions, History, Repair, Rotation):
     """Everything of one app. It is in `app.extensions["dynreg"]`, and never changes."""
 
     def __init__(
@@ -102,17 +106,21 @@ class Registrar(Decisions, Repair, Rotation):
         self.credentials = Credentials(settings.secret_keys, clock)
         self.sessions = Sessions(db, models.client)
         tokens_end = settings.registration_token_lifetime > 0
-        self._clients = Clients(self.sessions, models, self.issuer, tokens_end=tokens_end)
-        self.tokens = InitialAccessTokens(self.sessions, models, self.credentials, self.issuer)
+        links = Links(settings.audit_keys)
+        self.trail = Trail(self.sessions, models, self.credentials, self.issuer, links, settings.history)
+        self.chains = Chains(self.sessions, models, self.issuer, links, self.trail)
+        self.seals = Seals(self.sessions, models, self.issuer, links, self.chains, self.credentials)
+        self._clients = Clients(self.sessions, models, self.issuer, self.trail, tokens_end=tokens_end)
+        self.tokens = InitialAccessTokens(self.sessions, models, self.credentials, self.issuer, self.trail)
         self.permissions = Permissions(operator_of)
         self.certificates = CertificateHeader(settings.certificate_header, settings.trusted_proxies)
         rates = Rates(settings.limits, settings.limits_storage, self.issuer, settings.limits_on_failure)
         self._quotas = Quotas(self.sessions, models, self.issuer, settings.quotas)
-        self.switch = RegistrationSwitch(self.sessions, models, self.credentials, self.issuer)
+        self.switch = RegistrationSwitch(self.sessions, models, self.credentials, self.issuer, self.trail)
         self._reserved_names = ReservedNames(settings.reserved_names)
         self._trust = Trust(self._clients, self._reserved_names, self.credentials)
         trusted = configured_issuers(StatementIssuer, "DYNREG_STATEMENT_ISSUERS", settings.statement_issuers)
-        self.issuers = StatementIssuers(self.sessions, models, self.credentials, self.issuer, trusted)
+        self.issuers = StatementIssuers(self.sessions, models, self.credentials, self.issuer, trusted, self.trail)
         self._used = UsedStatements(self.sessions, models, self.credentials, self.issuer)
         self.kept_answers = (
             KeptAnswers(self.sessions, models, self.credentials, self.issuer) if settings.idempotency else None
@@ -222,6 +230,24 @@ class Registrar(Decisions, Repair, Rotation):
         signals.logger.info("Refused%s: %s %s", by, error.error, ", ".join(members))
         signals.send(signals.registration_refused, self._app, error=error.error, members=members, client_id=client_id)
 
+    def note_refusal(self, error: OAuth2Error, principal: object) -> None:
+        """Writes an event about a registration that was refused, in the session's transaction, if it is known who sent it:
+        by which token, or who. Names alone, no values. Raises RaceLostError."""
+        if not isinstance(principal, Principal) or principal.source in STRANGERS:
+            return
+        token_id, problems = principal.initial_access_token_id, getattr(error, "problems", ())
+        members = dict.fromkeys(problem.member.partition("#")[0] for problem in problems if problem.member)
+        self.trail.note(
+            "refusals" if token_id is None else subject_of(token_id),
+            "registration_refused",
+            source=principal.source,
+            initial_access_token_id=token_id,
+            owner=principal.owner,
+            error=error.error,
+            members=list(members) or None,
+            policies=list(dict.fromkeys(problem.policy for problem in problems if problem.policy)) or None,
+        )
+
     def create(
         self, metadata: Mapping[str, Any], owner: str | None, client_id: str | None, by: str | None = None
     ) -> Registered:
@@ -260,14 +286,20 @@ class Registrar(Decisions, Repair, Rotation):
         return self._for_operator(client_id)
 
     def issue_token(
-        self, label: str | None, expires_in: int | None, uses: int | None, owner: str | None, terms: Terms
+        self,
+        label: str | None,
+        expires_in: int | None,
+        uses: int | None,
+        owner: str | None,
+        terms: Terms,
+        by: str | None = None,
     ) -> str:
         """A new initial access token. Raises ValueError for terms that could never be met, naming what is wrong."""
         for name, value in (("label", label), ("owner", owner)):
             if value is not None and not 0 < len(value) <= LONGEST_TEXT:
                 raise ValueError(f"{name} must be of 1 to {LONGEST_TEXT} characters.")
         self._examination.check_terms(terms)
-        return self.tokens.issue(label, expires_in, uses, owner, terms)
+        return self.tokens.issue(label, expires_in, uses, owner, terms, by)
 
     def query_client(self, client_id: str | None) -> RegisteredClientMixin | None:
         """The client for Authlib's AuthorizationServer. Raises TemporarilyUnavailableError when the store is down."""

@@ -1,6 +1,5 @@
 """A client is registered, updated and deleted: each change with its event, its signal and what it withdraws."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -10,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from flask_dynreg import signals
 from flask_dynreg.config import Settings
-from flask_dynreg.errors import ForbiddenError, RaceLostError, UnknownClientError, UnknownTokenError
+from flask_dynreg.errors import DecisionError, ForbiddenError, RaceLostError, UnknownClientError, UnknownTokenError
 from flask_dynreg.metadata.check import CheckedMetadata
 from flask_dynreg.metadata.key_rules import SECRET_OCTETS
 from flask_dynreg.metadata.lookalikes import ReservedNames, names
@@ -108,6 +107,15 @@ class ClientChanges:
         statement = self._statements.remembered(wish.get(MEMBER))
         principal = principal_of(client)
         return self._examination(wish, statement, client, principal, NO_FACTS, is_new=client.was_never_approved)
+
+    def _as_today(self, client: ClientRecord, wish: Mapping[str, Any]) -> CheckedMetadata:
+        """The same. Raises ValueError if that is something else than the wish."""
+        checked = self._today(client, wish)
+        if checked.metadata != wish:
+            raise DecisionError(
+                "Today's rules and policies would register something else: the client has to send it again."
+            )
+        return checked
 
     def new_client_information(self, checked: CheckedMetadata) -> ClientInformation:
         """A new id, the time and, where one is needed, a new secret with the time of its end (0: none)."""
@@ -330,7 +338,7 @@ class ClientChanges:
         return {
             "type": type_,
             "occurred_at": self.credentials.now(),
-            "details": json.dumps(details) if details else None,
+            "details": details,
         }
 
     def _withdraw_difference(self, client_id: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:

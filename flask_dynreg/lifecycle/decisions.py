@@ -43,11 +43,7 @@ class Decisions(ClientChanges):
         elif client.status != "pending":
             raise DecisionError("Nothing of the client waits for approval.")
         wish = self.told(wish)
-        checked = self._today(client, wish)
-        if checked.metadata != wish:
-            raise DecisionError(
-                "Today's rules and policies would register something else: the client has to send it again."
-            )
+        checked = self._as_today(client, wish)
         if checked.statement:
             self._use(checked.statement)  # who has signed it must be trusted until all is done
         before = after = client.client_metadata

@@ -5,6 +5,7 @@ used, for then the client has it.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from authlib.oauth2.rfc6749 import InvalidClientError
 
@@ -75,7 +76,7 @@ class Rotation(ClientChanges):
                 "registration_access_token_expires_at": self._token_end(),
             }
         fresh = new_token(REGISTRATION_ACCESS_TOKEN) if rotates else None
-        self._swap_tokens(client, **tokens, next_registration_access_token=digest(fresh) if fresh else None)
+        self._swap_tokens(client, None, **tokens, next_registration_access_token=digest(fresh) if fresh else None)
         return fresh or token
 
     def note_spent_token(self, client_id: str, token: str) -> None:
@@ -83,8 +84,7 @@ class Rotation(ClientChanges):
         client = self._clients.find(client_id)
         if client is None or not matches_digest(client.spent_registration_access_token, token):
             return
-        self._swap_tokens(client, spent_registration_access_token=None)
-        self._clients.tell(client, self._event("spent_token_used", client))
+        self._swap_tokens(client, self._event("spent_token_used", client), spent_registration_access_token=None)
         self._tell(signals.client_spent_token_used, client_id=client.client_id)
         signals.logger.warning("A registration access token of the client %s was used that is dead.", client.client_id)
 
@@ -96,9 +96,7 @@ class Rotation(ClientChanges):
         if not self.settings.management:
             raise DecisionError("DYNREG_MANAGEMENT must have something: nobody could use the token.")
         client = self._for_operator(client_id)
-        token = self._only_token(client)
-        self._clients.tell(client, self._event("token_reissued", client, by=by))
-        return token
+        return self._only_token(client, self._event("token_reissued", client, by=by))
 
     def recover(self, client_id: str, assertion: object, audience: str) -> tuple[ClientRecord, str]:
         """The client, and a new token, for an assertion that is signed by the client's key (RFC 7523); all older ones are dead.
@@ -113,8 +111,7 @@ class Rotation(ClientChanges):
             raise UnprovenClientError() from None
         if not self._used.use(one_time(proof, audience)):
             raise UnprovenClientError()
-        token = self._only_token(client)
-        self._clients.tell(client, self._event("recovered", client))
+        token = self._only_token(client, self._event("recovered", client))
         self._tell(signals.client_recovered, client_id=client.client_id)
         return client, token
 
@@ -135,11 +132,12 @@ class Rotation(ClientChanges):
         proof.check_signature(client.key_set(proof.kid))
         return client, proof
 
-    def _only_token(self, client: ClientRecord) -> str:
+    def _only_token(self, client: ClientRecord, event: Mapping[str, Any]) -> str:
         """A new token: all others are dead, and an answer is not repeated that has another one. Raises RaceLostError."""
         token = new_token(REGISTRATION_ACCESS_TOKEN)
         self._swap_tokens(
             client,
+            event,
             registration_access_token=digest(token),
             next_registration_access_token=None,
             spent_registration_access_token=client.registration_access_token,
@@ -149,7 +147,7 @@ class Rotation(ClientChanges):
             self.kept_answers.drop(client)
         return token
 
-    def _swap_tokens(self, client: ClientRecord, **tokens: str | int | None) -> None:
+    def _swap_tokens(self, client: ClientRecord, event: Mapping[str, Any] | None, **tokens: str | int | None) -> None:
         """Raises RaceLostError."""
-        if not self._clients.swap_tokens(client, **tokens):
+        if not self._clients.swap_tokens(client, event, **tokens):
             raise RaceLostError()

@@ -61,6 +61,7 @@ _METADATA = Schema.from_dict({"metadata": _object(required=True)})()
 _CLIENT = Schema.from_dict({"metadata": _object(required=True), "owner": _text(), "client_id": _text()})()
 _REASON = Schema.from_dict({"reason": _text(required=True)})()
 _APPROVAL = Schema.from_dict({"reason": _text(required=True), "version": _number(required=True)})()
+_VERSION = Schema.from_dict({"version": _number(required=True)})()
 _TOKEN = Schema.from_dict(
     {"label": _text(), "owner": _text(), "expires_in": _number(), "uses": _number(), "terms": _object()}
 )()
@@ -144,6 +145,15 @@ def decide(decision: Callable[[Decisions, str, Verdict], None], call: Call, clie
     return show_client(call, client_id)
 
 
+def show_history(call: Call, client_id: str) -> Answer:
+    return 200, {"versions": list(map(clients.version_as_json, call.registrar.versions(client_id)))}
+
+
+def roll_back_client(call: Call, client_id: str) -> Answer:
+    call.registrar.roll_back(client_id, call.sent["version"], call.by)
+    return show_client(call, client_id)
+
+
 def explain(call: Call) -> Answer:
     return 200, explaining.as_json(call.registrar.explain(call.sent["metadata"]))
 
@@ -159,7 +169,7 @@ def issue_token(call: Call) -> Answer:
     try:
         terms = Terms.from_object(sent.get("terms", {}))
         token = registrar.issue_token(
-            sent.get("label"), sent.get("expires_in"), sent.get("uses"), sent.get("owner"), terms
+            sent.get("label"), sent.get("expires_in"), sent.get("uses"), sent.get("owner"), terms, call.by
         )
     except ValueError as fault:
         raise _InvalidTermsError(f"terms: {fault}") from None
@@ -171,7 +181,7 @@ def revoke_token(call: Call, token_id: str) -> Answer:
         token_id.isascii()
         and token_id.isdecimal()
         and len(token_id) < 19
-        and call.registrar.tokens.revoke(int(token_id))
+        and call.registrar.tokens.revoke(int(token_id), call.by)
     ):
         raise NotFoundError("There is no such token, or it was revoked before.")
     return 204, None
@@ -184,9 +194,9 @@ def show_registration(call: Call) -> Answer:
 def set_registration(call: Call) -> Answer:
     reason, switch = call.sent["closed"], call.registrar.switch
     if reason is None:
-        switch.open()
+        switch.open(call.by)
     else:
-        switch.close(reason)
+        switch.close(reason, call.by)
     return show_registration(call)
 
 
@@ -217,6 +227,8 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
     "/clients/<client_id>/suspend": _decision(Registrar.suspend),
     "/clients/<client_id>/resume": _decision(Registrar.resume),
     "/clients/<client_id>/registration-access-token": {"POST": Operation("clients:write", reissue_token)},
+    "/clients/<client_id>/history": {"GET": Operation("clients:read", show_history)},
+    "/clients/<client_id>/roll-back": {"POST": Operation("clients:write", roll_back_client, _VERSION)},
     "/waiting": {"GET": Operation("clients:read", list_waiting)},
     "/explain": {"POST": Operation("clients:write", explain, _METADATA)},
     "/tokens": {

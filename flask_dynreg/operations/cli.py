@@ -2,7 +2,17 @@
 
 from flask.cli import AppGroup
 
-from flask_dynreg.operations import clients, explaining, issuers, migrations, registration, repair, statements, tokens
+from flask_dynreg.operations import (
+    audit,
+    clients,
+    explaining,
+    issuers,
+    migrations,
+    registration,
+    repair,
+    statements,
+    tokens,
+)
 
 group = AppGroup("dynreg", help="Dynamic client registration.")
 for command in (repair.migrate, repair.revalidate):
@@ -13,6 +23,7 @@ for command in (
     clients.clients,
     issuers.issuer,
     statements.statement,
+    audit.audit,
     explaining.explain,
     tokens.issue_token,
     tokens.tokens,

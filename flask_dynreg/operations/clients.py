@@ -9,6 +9,7 @@ from flask import current_app
 from flask.cli import AppGroup
 
 from flask_dynreg.lifecycle.decisions import Verdict
+from flask_dynreg.lifecycle.history import Version
 from flask_dynreg.operations.commands import NUMBER, Desk, json_object, operated, short
 from flask_dynreg.protocol import views
 from flask_dynreg.protocol.endpoints import RegistrationServer
@@ -91,6 +92,37 @@ def approve(desk: Desk, client_id: str, version: int, reason: str) -> str:
     return "The client is approved."
 
 
+@clients.command()
+@click.argument("client_id")
+@operated("clients:read")
+def history(desk: Desk, client_id: str) -> None:
+    """List the versions of a client's metadata, one JSON object a line, the oldest first."""
+    for version in desk.registrar.versions(client_id):
+        click.echo(json.dumps(version_as_json(version), ensure_ascii=False))
+
+
+@clients.command()
+@click.argument("client_id")
+@click.argument("one", metavar="FROM", type=NUMBER)
+@click.argument("other", metavar="TO", type=NUMBER)
+@operated("clients:read")
+def diff(desk: Desk, client_id: str, one: int, other: int) -> str:
+    """Show what differs between two versions of a client's metadata."""
+    members = desk.registrar.diff(client_id, one, other)
+    told = {name: {"from": old, "to": new} for name, (old, new) in members.items()}
+    return json.dumps(told, indent=2, ensure_ascii=False)
+
+
+@clients.command("roll-back")
+@click.argument("client_id")
+@click.argument("version", type=NUMBER)
+@operated("clients:write")
+def roll_back(desk: Desk, client_id: str, version: int) -> str:
+    """Put an older version of a client's metadata in force, if today's rules and policies allow it."""
+    desk.registrar.roll_back(client_id, version, desk.by)
+    return "The client is rolled back."
+
+
 def _decision(name: str, done: str, text: str, decide: Callable[[Desk], Callable[[str, Verdict], None]]) -> None:
     @clients.command(name, help=text)
     @click.argument("client_id")
@@ -125,3 +157,8 @@ def as_json(client: ClientRecord) -> dict[str, Any]:
         "metadata": client.client_metadata,
         "requested": client.requested,
     }
+
+
+def version_as_json(version: Version) -> dict[str, Any]:
+    """A version of a client's metadata, which are null where they are not kept any more."""
+    return {name: getattr(version, name) for name in Version.__slots__}

@@ -30,11 +30,11 @@ def add(desk: Desk, description: dict[str, Any], replace: bool) -> str:
     if described.issuer in issuers.configured:
         raise click.ClickException(f"{described.issuer} is in {SETTING}, which wins.")
     if replace:
-        if not issuers.replace(described):
+        if not issuers.replace(described, desk.by):
             raise click.ClickException("It is not there, or somebody else changes it at this moment.")
     else:
         try:
-            issuers.add(described)
+            issuers.add(described, desk.by)
         except IntegrityError as error:
             raise click.ClickException("It is there already; --replace puts this in its place.") from error
     return f"Software statements of {described.issuer} are taken."
@@ -60,7 +60,7 @@ def withdraw(desk: Desk, name: str) -> str:
     registrar = desk.registrar
     if name in registrar.issuers.configured:
         raise click.ClickException(f"{name} is in {SETTING}: take it out there first.")
-    was_there = registrar.issuers.remove(name)
+    was_there = registrar.issuers.remove(name, desk.by)
     registrar.sessions.session.commit()
     suspended = _suspend(registrar, name, None, "The issuer of its software statement is not trusted any more.")
     if not was_there and not suspended:
@@ -74,7 +74,7 @@ def withdraw(desk: Desk, name: str) -> str:
 @operated("issuers:manage")
 def approve(desk: Desk, name: str, software_id: str) -> None:
     """Take statements about a software (again). Clients that are suspended stay so."""
-    _decide(desk.registrar, name, software_id, approved=True)
+    _decide(desk, name, software_id, approved=True)
 
 
 @issuer.command()
@@ -83,13 +83,14 @@ def approve(desk: Desk, name: str, software_id: str) -> None:
 @operated("issuers:manage")
 def disapprove(desk: Desk, name: str, software_id: str) -> str:
     """Take no more statements about a software, and suspend its clients."""
-    _decide(desk.registrar, name, software_id, approved=False)
+    _decide(desk, name, software_id, approved=False)
     desk.registrar.sessions.session.commit()
     reason = "The software of its software statement is not approved any more."
     return f"{_suspend(desk.registrar, name, software_id, reason)} clients are suspended."
 
 
-def _decide(registrar: Registrar, name: str, software_id: str, *, approved: bool) -> None:
+def _decide(desk: Desk, name: str, software_id: str, *, approved: bool) -> None:
+    registrar = desk.registrar
     configured = registrar.issuers.configured.get(name)
     if configured:
         if configured.approves(software_id) != approved:
@@ -102,7 +103,7 @@ def _decide(registrar: Registrar, name: str, software_id: str, *, approved: bool
         changed = StatementIssuer.from_json(known.with_software(software_id, approved=approved).to_json())
     except ValueError as fault:
         raise click.ClickException(str(fault)) from fault
-    if not registrar.issuers.replace(changed):
+    if not registrar.issuers.replace(changed, desk.by):
         raise click.ClickException("Somebody else changes the issuer at this moment. Try again.")
 
 

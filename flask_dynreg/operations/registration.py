@@ -13,7 +13,7 @@ registration = AppGroup("registration", help="Close registration without a resta
 @operated("settings:write")
 def close(desk: Desk, reason: str) -> str:
     """Close registration: new clients get a 404. Those that are there are managed as before."""
-    desk.registrar.switch.close(reason)
+    desk.registrar.switch.close(reason, desk.by)
     return "Registration is closed. All workers know within 5 seconds."
 
 
@@ -21,7 +21,7 @@ def close(desk: Desk, reason: str) -> str:
 @operated("settings:write")
 def open_(desk: Desk) -> str:
     """Open registration again."""
-    if not desk.registrar.switch.open():
+    if not desk.registrar.switch.open(desk.by):
         raise click.ClickException("Registration was not closed by this switch.")
     return "Registration is open, as far as DYNREG_ACCESS has doors. All workers know within 5 seconds."
 

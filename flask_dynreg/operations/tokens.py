@@ -35,7 +35,7 @@ def issue_token(
         raise click.ClickException("DYNREG_ACCESS does not have initial_access_token: nobody could use the token.")
     try:
         stated = NO_TERMS if terms is None else Terms.from_object(terms)
-        return desk.registrar.issue_token(label, expires_in, uses, owner, stated)
+        return desk.registrar.issue_token(label, expires_in, uses, owner, stated, desk.by)
     except ValueError as fault:
         raise click.BadParameter(str(fault), param_hint="--terms") from fault
 
@@ -53,7 +53,7 @@ def tokens(desk: Desk) -> None:
 @operated("tokens:revoke")
 def revoke_token(desk: Desk, token_id: int) -> str:
     """Make an initial access token good for nothing, by its number in the list. The clients that came with it stay."""
-    if not desk.registrar.tokens.revoke(token_id):
+    if not desk.registrar.tokens.revoke(token_id, desk.by):
         raise click.ClickException("There is no such token, or it was revoked before.")
     return "The token is revoked."
 

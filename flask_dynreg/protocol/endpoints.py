@@ -1,6 +1,7 @@
 """Authlib's two endpoints with their hooks filled in. A host may subclass them, and gives the class to the extension."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from authlib.integrations.flask_oauth2 import AuthorizationServer
@@ -17,6 +18,7 @@ from flask_dynreg.errors import (
     Problem,
     RefusedMetadataError,
     SpentTokenError,
+    TemporarilyUnavailableError,
     UnknownTokenError,
     refusal,
 )
@@ -242,6 +244,8 @@ class RegistrationServer(AuthorizationServer):
         except OAuth2Error as error:
             if error.status_code < 500:
                 self.registrar.refused(error, (flask_request.view_args or {}).get("client_id"))
+            if isinstance(error, RefusedMetadataError | ForbiddenError):
+                self._note_refusal(error, ours)
             return responses.oauth_error(error)
         except HTTPException as error:
             return responses.http_error(error)
@@ -265,6 +269,13 @@ class RegistrationServer(AuthorizationServer):
             {**self.registrar.told(client.client_metadata), **information, **registration},
             [*responses.JSON_HEADERS, ("ETag", f'"{_entity_tag(client)}"')],
         )
+
+    def _note_refusal(self, error: OAuth2Error, request: RegistrationRequest) -> None:
+        """In a transaction of its own: what was refused is rolled back. A host that has begun something has its own."""
+        sessions, principal = self.registrar.sessions, getattr(request, "credential", None)
+        if sessions.is_untouched:
+            with suppress(TemporarilyUnavailableError):  # it is logged, and the answer stays what it is
+                in_one_transaction(sessions, lambda: self.registrar.note_refusal(error, principal))
 
     def told(self, registered: Registered) -> dict[str, Any]:
         """What a client is told when it has been registered (RFC 7591 section 3.2.1), where no request of its own is answered."""

@@ -1,5 +1,6 @@
 """Reads and writes of clients, and of the event that goes with each write. SQLAlchemy Core, prepared once for an app."""
 
+import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -8,9 +9,11 @@ from sqlalchemy import BindParameter, Executable, FromClause, bindparam, delete,
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.sql.dml import Delete, Update
 
+from flask_dynreg.errors import RaceLostError
 from flask_dynreg.registry.client import RegisteredClient
 from flask_dynreg.registry.models import Exact, Models, RegisteredClientMixin, table_of
 from flask_dynreg.registry.sessions import Sessions
+from flask_dynreg.registry.trail import COVERED, Trail
 
 
 @dataclass
@@ -41,6 +44,11 @@ class ClientRecord(RegisteredClient):
     spent_registration_access_token: str | None = None
     registration_access_token_expires_at: int | None = None
     keys_changed_at: int | None = None
+    trail_head: str | None = None
+
+    def __post_init__(self) -> None:
+        self.metadata_before = self._client_metadata
+        """As they were read, whatever is set since."""
 
 
 _CLIENT = [field.name.removeprefix("_") for field in fields(ClientRecord)]
@@ -64,13 +72,15 @@ _CHANGED = [
     "requested_metadata",
     "waiting_since",
     "keys_changed_at",
+    "trail_head",
 ]
+_TOLD = ["client_id", "source", "initial_access_token_id", "trail_head"]
 _LONGEST_SKELETON = 255
 MOST_AT_ONCE = 200
 """Clients of one page, or that are suspended in one transaction: registering has to wait no longer than that takes."""
 USES_NOTED_EVERY = 3600
 """Seconds within which a client that is used again is not written again."""
-_EVENT = ["issuer", "client_id", "type", "occurred_at", "source", "initial_access_token_id", "details"]
+_EVENT = [*COVERED, "metadata_before", "link"]
 
 
 def kept_skeleton(skeleton: str) -> str:
@@ -89,20 +99,24 @@ def _values(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
 class Clients:
     """The clients of one issuer. With `tokens_end`, the registration access token of a new one has an end."""
 
-    def __init__(self, sessions: Sessions, models: Models, issuer: str, *, tokens_end: bool = False) -> None:
+    def __init__(
+        self, sessions: Sessions, models: Models, issuer: str, trail: Trail, *, tokens_end: bool = False
+    ) -> None:
         self._sessions = sessions
+        self._trail = trail
         self._issuer = issuer
         client, event = table_of(models.client), table_of(models.event)
         this = client.c.client_id == bindparam("w_this", type_=client.c.client_id.type)
         unchanged = this & (client.c.version == bindparam("w_seen", type_=client.c.version.type))
+        # Each event of a client is linked to the one before: nobody else may have written one.
+        head = bindparam("w_trail_head", type_=client.c.trail_head.type)
+        unchanged &= client.c.trail_head.is_not_distinct_from(head)
         # Nobody goes on with a token that has died since the row was read.
         token, *other_tokens = (
             client.c[name].is_not_distinct_from(seen) for name, seen in _binds(client, "w_", _TOKENS).items()
         )
-        unchanged &= token
-        self._swap_tokens = (
-            update(client).where(unchanged, *other_tokens).values(_binds(client, "c_", [*_TOKENS, _TOKENS_END]))
-        )
+        swapped = _binds(client, "c_", [*_TOKENS, _TOKENS_END, "trail_head"])
+        self._swap_tokens = update(client).where(unchanged, token, *other_tokens).values(swapped)
         self._find = select(*(client.c[name] for name in _CLIENT)).where(this)
         since, last = bindparam("w_since", type_=client.c.waiting_since.type), bindparam("w_last", type_=Exact)
         later = (client.c.waiting_since == since) & (client.c.client_id > last)
@@ -132,9 +146,11 @@ class Clients:
         self._written = [*_WRITTEN, *([_TOKENS_END] if tokens_end else [])]
         self._add = insert(client).inline().values(_binds(client, "c_", self._written))
         self._replace = (
-            update(client).where(unchanged).values(version=client.c.version + 1, **_binds(client, "c_", _CHANGED))
+            update(client)
+            .where(unchanged, token)
+            .values(version=client.c.version + 1, **_binds(client, "c_", _CHANGED))
         )
-        self._remove = delete(client).where(unchanged)
+        self._remove = delete(client).where(unchanged, token)
         last_used_at = client.c.last_used_at
         is_due = or_(last_used_at.is_(None), last_used_at <= bindparam("w_due", type_=last_used_at.type))
         self._touch = update(client).where(this, is_due).values(_binds(client, "c_", ["last_used_at"]))
@@ -151,17 +167,14 @@ class Clients:
         )
         is_alive = client.c.status.in_(("active", "pending"))
         self._suspendable = (
-            select(client.c.client_id)
+            select(*(client.c[name] for name in [*_TOLD, "version"]))
             .where(client.c.issuer == issuer, is_alive)
             .where(client.c.statement_issuer == bindparam("w_statement_issuer"))
             .limit(MOST_AT_ONCE)
         )
         self._software_id = client.c.software_id == bindparam("w_software_id")
-        these = client.c.client_id.in_(bindparam("w_these", expanding=True))
-        values = {"status": "suspended", "status_reason": bindparam("c_reason"), "version": client.c.version + 1}
-        values["updated_at"] = bindparam("c_updated_at", type_=client.c.updated_at.type)
-        self._suspend = update(client).where(these, is_alive).values(**values)
-        self._suspended = select(client.c.client_id, client.c.source, client.c.initial_access_token_id).where(these)
+        changed = _binds(client, "c_", ["status", "status_reason", "updated_at", "trail_head"])
+        self._suspend = update(client).where(unchanged).values(version=client.c.version + 1, **changed)
         # A default that Python computes does not come into force inside of another statement.
         others = [column for column in client.c if column.name not in _WRITTEN]
         self._added_apart = any(column.default is not None for column in others)
@@ -206,11 +219,13 @@ class Clients:
 
     def add(self, client: ClientRecord, event: Mapping[str, Any], columns: Mapping[str, Any]) -> None:
         """A new client, with what the host wants in columns of its own."""
+        told = self._told(client, event, client.version)
+        client.trail_head = told["link"]
         values = {name: getattr(client, attribute) for name, attribute in zip(_CLIENT, _ATTRIBUTES, strict=True)}
         values |= {"updated_at": client.client_id_issued_at, "software_id": client.software_id}
         values = {name: values[name] for name in self._written}
         connection = self._sessions.connection()
-        told = _values("e_", self._event(client, event))
+        told = _values("e_", told)
         if columns or self._added_apart or connection.dialect.name != "postgresql":
             connection.execute(self._add.values(**columns) if columns else self._add, _values("c_", values))
             connection.execute(self._tell, told)
@@ -235,25 +250,39 @@ class Clients:
             "c_updated_at": now,
             "c_software_id": client.software_id,
         }
-        done = self._change(client, self._replace, self._replace_and_tell, values, event)
-        client.version += done
+        event = self._trail.of_update(event, client.metadata_before, client._client_metadata)
+        told = self._told(client, event, client.version + 1)
+        values["c_trail_head"] = told["link"]
+        done = self._change(client, self._replace, self._replace_and_tell, values, told)
+        if done:
+            client.version, client.trail_head, client.metadata_before = (
+                client.version + 1,
+                told["link"],
+                client._client_metadata,
+            )
+            if told["metadata_before"] is not None:
+                self._trail.keep_versions(client.client_id)
         return done
 
-    def swap_tokens(self, client: ClientRecord, **tokens: str | int | None) -> bool:
+    def swap_tokens(
+        self, client: ClientRecord, event: Mapping[str, Any] | None = None, **tokens: str | int | None
+    ) -> bool:
         """Writes other registration access tokens, as digests, and the end; False if somebody else changed the client since it
-        was read. Its version stays: what it has registered does."""
-        seen = {f"w_{name}": getattr(client, name) for name in _TOKENS}
+        was read. Its version stays: what it has registered does. Not every swap is an `event`."""
+        values = {f"w_{name}": getattr(client, name) for name in (*_TOKENS, "trail_head")}
+        values |= {"w_this": client.client_id, "w_seen": client.version}
+        told = self._told(client, event, client.version) if event else None
         for name, value in tokens.items():
             setattr(client, name, value)
-        values = {f"c_{name}": getattr(client, name) for name in (*_TOKENS, _TOKENS_END)}
-        values |= seen | {"w_this": client.client_id, "w_seen": client.version}
-        done = self._sessions.connection().execute(self._swap_tokens, values).rowcount == 1
+        if told:
+            client.trail_head = told["link"]
+        values |= {f"c_{name}": getattr(client, name) for name in (*_TOKENS, _TOKENS_END, "trail_head")}
+        connection = self._sessions.connection()
+        done = connection.execute(self._swap_tokens, values).rowcount == 1
+        if done and told:
+            connection.execute(self._tell, _values("e_", told))
         self._sessions.forget(client.client_id, gone=False)
         return done
-
-    def tell(self, client: ClientRecord, event: Mapping[str, Any]) -> None:
-        """Writes an event that goes with another write."""
-        self._sessions.connection().execute(self._tell, _values("e_", self._event(client, event)))
 
     def touch(self, client: RegisteredClientMixin, now: int) -> None:
         """Notes that a client is used now, unless that was noted not long ago."""
@@ -265,24 +294,34 @@ class Clients:
 
     def remove(self, client: ClientRecord, event: Mapping[str, Any]) -> bool:
         """Deletes a client; False if somebody else changed it since it was read."""
-        return self._change(client, self._remove, self._remove_and_tell, {}, event)
+        done = self._change(client, self._remove, self._remove_and_tell, {}, self._told(client, event, None))
+        if done:
+            self._trail.erase_versions(client.client_id)
+        return done
 
     def suspend(self, statement_issuer: str, software_id: str | None, reason: str, now: int) -> int:
-        """Suspends some of the clients with a statement of this issuer (about this software, if it is named); how many."""
+        """Suspends some of the clients with a statement of this issuer (about this software, if it is named); how many.
+
+        Raises RaceLostError if somebody else changed each of them since they were read.
+        """
         connection = self._sessions.connection()
         which = self._suspendable if software_id is None else self._suspendable.where(self._software_id)
         found = {"w_statement_issuer": statement_issuer, "w_software_id": software_id}
-        these = {"w_these": connection.execute(which, found).scalars().all()}
-        if not these["w_these"]:
-            return 0
-        connection.execute(self._suspend, these | {"c_reason": reason, "c_updated_at": now})
-        rows = connection.execute(self._suspended, these).mappings().all()
-        event = {"issuer": self._issuer, "type": "suspended", "occurred_at": now, "details": None}
-        told = [_values("e_", {**event, **row}) for row in rows]
-        connection.execute(self._tell, told)
-        for row in rows:
-            self._sessions.forget(row["client_id"], gone=False)
-        return len(rows)
+        clients = [dict(row) for row in connection.execute(which, found).mappings()]
+        values = {"c_status": "suspended", "c_status_reason": reason, "c_updated_at": now}
+        told = []
+        for client in clients:
+            event = self._row(client, {"type": "suspended", "occurred_at": now, "details": None}, client["version"] + 1)
+            this = {"w_this": client["client_id"], "w_seen": client["version"], "w_trail_head": client["trail_head"]}
+            this |= {"c_trail_head": event["link"]}
+            if connection.execute(self._suspend, values | this).rowcount == 1:
+                told.append(_values("e_", event))
+                self._sessions.forget(client["client_id"], gone=False)
+        if told:
+            connection.execute(self._tell, told)
+        elif clients:
+            raise RaceLostError()
+        return len(told)
 
     def _change(
         self,
@@ -293,8 +332,11 @@ class Clients:
         event: Mapping[str, Any],
     ) -> bool:
         values |= {"w_this": client.client_id, "w_seen": client.version}
-        values["w_registration_access_token"] = client.registration_access_token
-        told = _values("e_", self._event(client, event))
+        values |= {
+            "w_registration_access_token": client.registration_access_token,
+            "w_trail_head": client.trail_head,
+        }
+        told = _values("e_", event)
         connection = self._sessions.connection()
         if connection.dialect.name == "postgresql" and not self._changed_apart:
             done = connection.execute(together, values | told).rowcount == 1
@@ -305,14 +347,23 @@ class Clients:
         self._sessions.forget(client.client_id, gone=alone is self._remove)
         return done
 
-    def _event(self, client: ClientRecord, event: Mapping[str, Any]) -> dict[str, Any]:
-        return {
+    def _told(self, client: ClientRecord, event: Mapping[str, Any], version: int | None) -> dict[str, Any]:
+        """The row of an event, after which the client has this version; None after its end."""
+        return self._row({name: getattr(client, name) for name in _TOLD}, event, version)
+
+    def _row(self, client: Mapping[str, Any], event: Mapping[str, Any], version: int | None) -> dict[str, Any]:
+        details = event["details"]
+        row = {
             "issuer": self._issuer,
-            "client_id": client.client_id,
-            "source": client.source,
-            "initial_access_token_id": client.initial_access_token_id,
+            "client_id": client["client_id"],
+            "source": client["source"],
+            "initial_access_token_id": client["initial_access_token_id"],
+            "version": version,
+            "metadata_before": None,
             **event,
+            "details": json.dumps(details) if details else None,
         }
+        return self._trail.linked(row, client["trail_head"])
 
 
 _ATTRIBUTES = [field.name for field in fields(ClientRecord)]

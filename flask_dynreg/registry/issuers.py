@@ -9,12 +9,18 @@ from sqlalchemy.sql.dml import Update
 
 from flask_dynreg.metadata.statement_issuers import StatementIssuer
 from flask_dynreg.registry.credentials import Credentials
-from flask_dynreg.registry.models import Models, table_of
+from flask_dynreg.registry.models import LONGEST_TEXT, Models, table_of
 from flask_dynreg.registry.sessions import Sessions
+from flask_dynreg.registry.trail import Trail
 from flask_dynreg.signals import logger
 
 MAX_AGE = 5
 """Seconds for which a process goes by what it has read: that long may a withdrawal take to be known everywhere."""
+
+
+def _subject(name: str) -> str:
+    """An issuer in the trail. Two whose names are as long as may be might share a chain, which does no harm."""
+    return f"issuer {name}"[:LONGEST_TEXT]
 
 
 class _Kept(NamedTuple):
@@ -28,7 +34,7 @@ class _Kept(NamedTuple):
 class StatementIssuers:
     """Those whom one authorization server trusts. What is in the settings wins over the database.
 
-    Changes take part in the transaction of the session.
+    Changes take part in the transaction of the session; `by` is who makes them, for the trail.
     """
 
     def __init__(
@@ -38,7 +44,9 @@ class StatementIssuers:
         credentials: Credentials,
         issuer: str,
         configured: Iterable[StatementIssuer],
+        trail: Trail,
     ) -> None:
+        self._trail = trail
         self._sessions = sessions
         self._credentials = credentials
         self._issuer = issuer
@@ -82,7 +90,7 @@ class StatementIssuers:
         """Those in the database, as they are now."""
         return {name: kept.issuer for name, kept in self._read().items()}
 
-    def add(self, issuer: StatementIssuer) -> None:
+    def add(self, issuer: StatementIssuer, by: str | None = None) -> None:
         """Raises IntegrityError if it is there."""
         row = {
             "issuer": self._issuer,
@@ -92,21 +100,27 @@ class StatementIssuers:
             "added_at": self._credentials.now(),
         }
         self._sessions.connection().execute(insert(self._table).inline(), row)
+        self._trail.note(_subject(issuer.issuer), "issuer_added", by=by)
         self._forget()
 
-    def replace(self, issuer: StatementIssuer) -> bool:
+    def replace(self, issuer: StatementIssuer, by: str | None = None) -> bool:
         """Changes what is kept of it; False if it is not there, or changes at this moment."""
         kept = self._read().get(issuer.issuer)
         done = kept is not None and self._changed(self._replace, kept, definition=json.dumps(issuer.to_json()))
+        if done:
+            self._trail.note(_subject(issuer.issuer), "issuer_changed", by=by)
         self._forget()
         return done
 
-    def remove(self, name: str) -> bool:
+    def remove(self, name: str, by: str | None = None) -> bool:
         """Whether it was there."""
         table = self._table
         this = (table.c.issuer == self._issuer) & (table.c.statement_issuer == name)
         self._forget()
-        return self._sessions.connection().execute(delete(table).where(this)).rowcount > 0
+        was_there = self._sessions.connection().execute(delete(table).where(this)).rowcount > 0
+        if was_there:
+            self._trail.note(_subject(name), "issuer_withdrawn", by=by)
+        return was_there
 
     def _changed(self, statement: Update, kept: _Kept, **values: str) -> bool:
         parameters = {"this": kept.id, "seen": kept.version, **values}

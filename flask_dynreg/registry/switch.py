@@ -7,6 +7,7 @@ from flask_dynreg.errors import RaceLostError
 from flask_dynreg.registry.credentials import Credentials
 from flask_dynreg.registry.models import Models, table_of
 from flask_dynreg.registry.sessions import Sessions
+from flask_dynreg.registry.trail import Trail
 from flask_dynreg.signals import logger
 
 MAX_AGE = 4
@@ -16,10 +17,12 @@ _NAME = "registration"
 
 
 class RegistrationSwitch:
-    """Closed or not, for one issuer. Closing and opening take part in the transaction of the session."""
+    """Closed or not, for one issuer. Closing and opening take part in the transaction of the session; `by` is
+    who does it, for the trail."""
 
-    def __init__(self, sessions: Sessions, models: Models, credentials: Credentials, issuer: str) -> None:
+    def __init__(self, sessions: Sessions, models: Models, credentials: Credentials, issuer: str, trail: Trail) -> None:
         self._sessions = sessions
+        self._trail = trail
         self._credentials = credentials
         self._row = {"issuer": issuer, "name": _NAME}
         self._table = table = table_of(models.runtime_setting)
@@ -49,18 +52,22 @@ class RegistrationSwitch:
             self._sessions.stop_reading()
         return row.value if row else None
 
-    def close(self, reason: str) -> None:
+    def close(self, reason: str, by: str | None = None) -> None:
         """Raises RaceLostError if somebody else closes it at this moment."""
         self._read_at = None
         connection, row = self._sessions.connection(), {"value": reason, "changed_at": self._credentials.now()}
-        if connection.execute(update(self._table).where(self._this).values(row), self._parameters).rowcount:
-            return
-        try:
-            connection.execute(insert(self._table).inline(), {**self._row, **row})
-        except IntegrityError as error:
-            raise RaceLostError() from error
+        if not connection.execute(update(self._table).where(self._this).values(row), self._parameters).rowcount:
+            try:
+                connection.execute(insert(self._table).inline(), {**self._row, **row})
+            except IntegrityError as error:
+                raise RaceLostError() from error
+        self._trail.note(_NAME, "registration_closed", by=by, reason=reason)
 
-    def open(self) -> bool:
+    def open(self, by: str | None = None) -> bool:
         """Whether it was closed."""
         self._read_at = None
-        return self._sessions.connection().execute(delete(self._table).where(self._this), self._parameters).rowcount > 0
+        connection = self._sessions.connection()
+        was_closed = connection.execute(delete(self._table).where(self._this), self._parameters).rowcount > 0
+        if was_closed:
+            self._trail.note(_NAME, "registration_opened", by=by)
+        return was_closed

@@ -10,8 +10,14 @@ from flask_dynreg.registry.credentials import INITIAL_ACCESS_TOKEN, Credentials,
 from flask_dynreg.registry.models import Models, table_of
 from flask_dynreg.registry.principals import NO_TERMS, Principal, Terms
 from flask_dynreg.registry.sessions import Sessions
+from flask_dynreg.registry.trail import Trail
 
 PAGE = 500
+
+
+def subject_of(token_id: int) -> str:
+    """A token in the trail, which never has the token itself."""
+    return f"token {token_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +41,9 @@ class TokenRecord:
 class InitialAccessTokens:
     """The initial access tokens of one issuer."""
 
-    def __init__(self, sessions: Sessions, models: Models, credentials: Credentials, issuer: str) -> None:
+    def __init__(self, sessions: Sessions, models: Models, credentials: Credentials, issuer: str, trail: Trail) -> None:
         self._sessions = sessions
+        self._trail = trail
         self._credentials = credentials
         self._issuer = issuer
         self._table = table = table_of(models.initial_access_token)
@@ -69,8 +76,9 @@ class InitialAccessTokens:
         uses: int | None,
         owner: str | None = None,
         terms: Terms = NO_TERMS,
+        by: str | None = None,
     ) -> str:
-        """A new token, which nobody can read again. Takes part in the transaction of the session."""
+        """A new token, which nobody can read again. Takes part in the transaction of the session. `by` is who issues it."""
         token, now = new_token(INITIAL_ACCESS_TOKEN), self._credentials.now()
         row = {
             "digest": digest(token),
@@ -83,7 +91,9 @@ class InitialAccessTokens:
             "max_uses": uses,
             "uses": 0,
         }
-        self._sessions.connection().execute(insert(self._table).inline(), row)
+        written = self._sessions.connection().execute(insert(self._table), row)
+        assert written.inserted_primary_key  # the database has just made it
+        self._trail.note(subject_of(written.inserted_primary_key[0]), "token_issued", by=by, owner=owner)
         return token
 
     def find(self, presented: str, *, spent: bool = False) -> Principal | None:
@@ -103,9 +113,12 @@ class InitialAccessTokens:
         """Counts a use; False if the token is not good any more. One statement decides, however many ask at once."""
         return self._changed(self._use, token_id)
 
-    def revoke(self, token_id: int) -> bool:
-        """Makes a token good for nothing; False if it is not there, or was revoked before."""
-        return self._changed(self._revoke, token_id)
+    def revoke(self, token_id: int, by: str | None = None) -> bool:
+        """Makes a token good for nothing; False if it is not there, or was revoked before. `by` is who does it."""
+        done = self._changed(self._revoke, token_id)
+        if done:
+            self._trail.note(subject_of(token_id), "token_revoked", by=by)
+        return done
 
     def all(self) -> Iterator[TokenRecord]:
         """Every token there is, in the order in which they were issued, whether good or not."""

@@ -1,5 +1,6 @@
 """A host's code that uses the registrar without HTTP, in an app context of its own."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -94,7 +95,16 @@ class Host:
         return self.rows(self.models.client)
 
     def events(self) -> Sequence[RowMapping]:
-        return self.rows(self.models.event)
+        """Those about clients."""
+        return [row for row in self.rows(self.models.event) if row["client_id"]]
+
+    def details(self) -> list[Any]:
+        """Those of the events about clients, without what is said of every update."""
+        every = [json.loads(row["details"] or "null") for row in self.events()]
+        return [
+            each and {name: value for name, value in each.items() if name not in ("changed", "before")}
+            for each in every
+        ]
 
     def tokens(self) -> Sequence[RowMapping]:
         return self.rows(self.models.initial_access_token)

@@ -1,0 +1,128 @@
+"""The trail in the hands of operators: `flask dynreg audit`."""
+
+import json
+from typing import IO, Any
+
+import click
+from flask.cli import AppGroup
+
+from flask_dynreg.metadata.json_objects import JSONFault, parsed_object
+from flask_dynreg.operations.commands import NUMBER, Desk, operated
+from flask_dynreg.registrar import Registrar
+from flask_dynreg.registry.chains import Break, Found, details_of
+from flask_dynreg.registry.trail import COVERED
+
+AT_ONCE = 1000
+"""Events that are removed in one transaction, or few more, with the event that says so."""
+
+audit = AppGroup("audit", help="Verify the trail of events, seal it, export it, make it shorter.")
+
+_KINDS = {
+    "altered": "is not what was written.",
+    "removed": "does not follow the one before: something was removed, put in or moved.",
+    "head": "The chain does not end where it should: its last events were removed, or its head was altered.",
+}
+_UNKEYED = click.option(
+    "--unkeyed", is_flag=True, help="Take links that were made before there were keys in DYNREG_AUDIT_KEYS."
+)
+
+
+def seals(context: click.Context, parameter: click.Parameter, file: IO[bytes] | None) -> list[dict[str, Any]]:
+    """A seal a line, as strictly read as a client's JSON."""
+    try:
+        return [parsed_object(line) for line in (file.read().splitlines() if file else ()) if line.strip()]
+    except JSONFault as fault:
+        raise click.BadParameter(str(fault)) from fault
+
+
+@audit.command()
+@click.option("--client-id", help="The events of this client alone.")
+@click.option(
+    "--seal", "sealed", type=click.File("rb"), callback=seals, help="Compare with seals, one a line, as well."
+)
+@_UNKEYED
+@operated("audit:read")
+def verify(desk: Desk, client_id: str | None, sealed: list[dict[str, Any]], unkeyed: bool) -> None:
+    """Find events that were altered, removed, put in or moved. Ends with 1 if there are any."""
+    registrar, found, is_sound = desk.registrar, Found(), True
+    for fault in registrar.chains.verify(found, client_id, unkeyed=unkeyed):
+        click.echo(_told(fault))
+        is_sound = False
+    click.echo(f"{found.events} events in {found.chains} chains.")
+    if found.before:
+        click.echo(f"{found.before} events are from before the trail: nothing tells whether they are what they were.")
+    if not registrar.settings.audit_keys:
+        click.echo("DYNREG_AUDIT_KEYS is empty: whoever can write to the database can make links.")
+    elif unkeyed and found.unkeyed:
+        click.echo(f"{found.unkeyed} events have a link that was made without a key.")
+    for seal in sealed:
+        is_sound = _compare(registrar, seal) and is_sound
+    if not is_sound:
+        raise SystemExit(1)
+
+
+def _told(fault: Break) -> str:
+    event = f"Event {fault.event} " if fault.event else ""
+    return f"{fault.subject}: {event}{_KINDS[fault.kind]}"
+
+
+def _compare(registrar: Registrar, seal: dict[str, Any]) -> bool:
+    compared = registrar.seals.compare(seal)
+    if not compared.is_ours:
+        click.echo("Seal: it is not of this server, or was altered.")
+    elif compared.is_sound and not compared.missing and compared.same_heads:
+        click.echo(f"Seal of {seal['sealed_at']}: all of its {seal['events']} events are there.")
+    elif compared.is_sound:
+        click.echo(
+            f"Seal of {seal['sealed_at']}: {compared.missing} of its events are gone, and {compared.pruned} were pruned "
+            "since: that explains it."
+        )
+    else:
+        heads = "" if compared.same_heads else " Chains end otherwise."
+        click.echo(
+            f"Seal of {seal['sealed_at']}: {compared.missing} of its {seal['events']} events are gone, and "
+            f"{compared.pruned} were pruned since.{heads}"
+        )
+    return compared.is_sound
+
+
+@audit.command()
+@operated("audit:read")
+def seal(desk: Desk) -> str:
+    """Print a JSON line that tells what the trail is now, to be kept elsewhere. The last minute is left to the next seal."""
+    return json.dumps(desk.registrar.seals.make())
+
+
+@audit.command()
+@click.option("--since", type=click.IntRange(0), default=0, help="A time, in seconds since 1970.")
+@operated("audit:read")
+def export(desk: Desk, since: int) -> None:
+    """Print the events, one JSON object a line, in the order in which they were written."""
+    for event in desk.registrar.chains.since(since):
+        told = {name: event[name] for name in ("id", *COVERED, "link")}
+        click.echo(json.dumps(told | {"details": details_of(event)}))
+
+
+@audit.command()
+@click.option("--older-than", type=NUMBER, required=True, help="In seconds.")
+@_UNKEYED
+@operated("settings:write")
+def prune(desk: Desk, older_than: int, unkeyed: bool) -> None:
+    """Remove the oldest events, and leave chains that can be verified. One that is broken stays as it is: ends with 1 then."""
+    chains, session = desk.registrar.chains, desk.registrar.sessions.session
+    removed, noted, is_sound = 0, 0, True
+    for count, faults in chains.prune(desk.registrar.credentials.now() - older_than, unkeyed=unkeyed):
+        removed += count
+        for fault in faults:
+            click.echo(_told(fault))
+            is_sound = False
+        if removed - noted >= AT_ONCE:
+            chains.note_pruning(removed - noted, desk.by)
+            session.commit()
+            noted = removed
+    if removed > noted:
+        chains.note_pruning(removed - noted, desk.by)
+        session.commit()
+    click.echo(f"{removed} events are removed.")
+    if not is_sound:
+        raise SystemExit(1)
