@@ -16,6 +16,8 @@ Event = dict[str, Any]
 """The row of an event."""
 
 PAGE = 500
+_FIRST = -(2**62)
+"""Before any number of an event: one below 0 is of somebody who was to be seen by nobody."""
 PRUNED = "pruned"
 """The event that takes the place of the older ones of its chain: how many were `removed`, and the `last` link of them."""
 RUN, RUNS = "trail_pruned", "trail"
@@ -157,7 +159,7 @@ class Chains:
     def events(self, client_id: str | None = None) -> Iterator[Event]:
         """Every event, or those of one client, in the order of the clients and then of their numbers."""
         statement = self._page if client_id is None else self._page_of_one
-        this: dict[str, Any] = {"after": "", "last": 0} | ({} if client_id is None else {"only": client_id})
+        this: dict[str, Any] = {"after": "", "last": _FIRST} | ({} if client_id is None else {"only": client_id})
         while rows := self._sessions.all(statement, this):
             for row in rows:
                 yield dict(row._mapping)
@@ -165,7 +167,7 @@ class Chains:
 
     def since(self, since: int) -> Iterator[Event]:
         """Events from a time on (seconds since the epoch), in the order in which they were written."""
-        this = {"since": since, "last": 0}
+        this = {"since": since, "last": _FIRST}
         while rows := self._sessions.all(self._since, this):
             for row in rows:
                 yield dict(row._mapping)

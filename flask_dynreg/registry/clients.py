@@ -81,6 +81,8 @@ MOST_AT_ONCE = 200
 USES_NOTED_EVERY = 3600
 """Seconds within which a client that is used again is not written again."""
 _EVENT = [*COVERED, "metadata_before", "link"]
+_FIRST_EVENT = [name for name in _EVENT if name not in ("previous", "metadata_before")]
+"""What may be there of the first event of a client: each column costs time."""
 
 
 def kept_skeleton(skeleton: str) -> str:
@@ -157,7 +159,8 @@ class Clients:
         told = _binds(event, "e_", _EVENT)
         self._tell = insert(event).inline().values(told)
         # PostgreSQL does both in one statement, which saves a round trip.
-        self._add_and_tell = self._tell.add_cte(self._add.cte("client"))
+        self._tell_first = insert(event).inline().values({name: told[name] for name in _FIRST_EVENT})
+        self._add_and_tell = self._tell_first.add_cte(self._add.cte("client"))
         self._replace_and_tell, self._remove_and_tell = (
             insert(event)
             .inline()
@@ -225,10 +228,10 @@ class Clients:
         values |= {"updated_at": client.client_id_issued_at, "software_id": client.software_id}
         values = {name: values[name] for name in self._written}
         connection = self._sessions.connection()
-        told = _values("e_", told)
+        told = {f"e_{name}": told[name] for name in _FIRST_EVENT}
         if columns or self._added_apart or connection.dialect.name != "postgresql":
             connection.execute(self._add.values(**columns) if columns else self._add, _values("c_", values))
-            connection.execute(self._tell, told)
+            connection.execute(self._tell_first, told)
         else:
             connection.execute(self._add_and_tell, _values("c_", values) | told)
 

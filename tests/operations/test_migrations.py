@@ -81,7 +81,7 @@ class Host:
         client = registered(http, **CLIENT, client_name="é" * 255)
         replaced(http, client, **CLIENT)
         assert delete(http, client).status_code == 204
-        assert self.execute("SELECT count(*) FROM dynreg_event") == [4]
+        assert self.execute("SELECT count(*) FROM dynreg_event") == [5]
 
 
 @pytest.fixture

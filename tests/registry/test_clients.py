@@ -164,7 +164,7 @@ def test_an_update_replaces_the_metadata_and_is_an_event(host: Host) -> None:
     assert row["registration_access_token"] == registered.client.registration_access_token
     assert row["client_secret"] == registered.client.client_secret
     assert (event["type"], event["occurred_at"]) == ("updated", host.clock.now)
-    assert json.loads(event["details"]) == {"taken": {"response_types": ["token"]}}
+    assert host.details()[1] == {"taken": {"response_types": ["token"]}}
 
 
 def test_a_record_is_the_new_one_after_an_update(sqlite_host: Host) -> None:

@@ -217,6 +217,7 @@ def test_all_models_may_be_a_hosts_own(make_app: MakeApp) -> None:
             ("registered", "here"),
             ("updated", "here"),
             ("deleted", "here"),
+            ("token_issued", "here"),
         ]
 
 

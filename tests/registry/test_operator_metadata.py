@@ -50,9 +50,9 @@ def test_what_an_operator_sets_is_part_of_the_callers_transaction(host: Host) ->
     )
     assert host.clients()[0]["updated_at"] == host.clock.now
     told = host.events()[1]
-    assert (told["type"], told["client_id"], told["occurred_at"], told["details"]) == (
+    assert (told["type"], told["client_id"], told["occurred_at"], host.details()[1]) == (
         *("set_by_operator", record.client_id, host.clock.now),
-        '{"members": ["risk_class"]}',
+        {"members": ["risk_class"]},
     )
 
 

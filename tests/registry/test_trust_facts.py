@@ -45,10 +45,6 @@ def write(host: Host, registered: Registered, **columns: Any) -> None:
     host.session.commit()
 
 
-def details(host: Host) -> list[Any]:
-    return [json.loads(row["details"]) if row["details"] else None for row in host.events()]
-
-
 # ---- Where it came from
 
 
@@ -178,7 +174,7 @@ def test_a_document_that_lists_the_redirect_uris_proves_its_host(
 
 def test_reserved_names_are_flagged_and_nobody_is_refused(reserving_host: Host) -> None:
     registered = reserving_host.registered(OPEN, client_name="Mine", **{"client_name#fr": "CIaude officiel"})
-    assert details(reserving_host) == [{"flagged": {"client_name#fr": "Claude"}}]
+    assert reserving_host.details() == [{"flagged": {"client_name#fr": "Claude"}}]
     assert facts(reserving_host, registered).flagged_name == LookAlike("client_name#fr", "Claude")
     change(reserving_host, registered, client_name="Mine")
     assert facts(reserving_host, registered).flagged_name is None
@@ -187,15 +183,15 @@ def test_reserved_names_are_flagged_and_nobody_is_refused(reserving_host: Host) 
     reserving_host.registrar.delete(reserving_host.record(registered))
     reserving_host.session.commit()
     flagged = {"taken": {"grant_types": ["other"]}, "flagged": {"client_name": "Example Bank"}}
-    assert details(reserving_host)[1:] == [None, flagged, None]
+    assert reserving_host.details()[1:] == [None, flagged, None]
 
 
 def test_a_name_that_an_operator_vouches_for_is_not_flagged(reserving_host: Host) -> None:
     registered = reserving_host.registered(OPERATOR, client_name="Claude")
-    assert details(reserving_host) == [None]
+    assert reserving_host.details() == [None]
     assert facts(reserving_host, registered).flagged_name is None
     change(reserving_host, registered, client_name="Claude 2")
-    assert details(reserving_host) == [None, {"flagged": {"client_name": "Claude"}}]
+    assert reserving_host.details() == [None, {"flagged": {"client_name": "Claude"}}]
     assert facts(reserving_host, registered).flagged_name == LookAlike("client_name", "Claude")
 
 

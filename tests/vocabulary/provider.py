@@ -201,11 +201,12 @@ class Provider:
         self._changes += 1
 
     def details(self, client: Client) -> list[dict[str, Any]]:
-        """What is noted in the events of a client, the oldest first."""
+        """What is noted in the events of a client, the oldest first, but for what is said of every update."""
         with self.app.app_context():
             event = self.dynreg.models.event
             found = select(event.details).where(event.client_id == client["client_id"]).order_by(event.id)
-            return [json.loads(details or "{}") for details in self._db.session.scalars(found)]
+            every = [json.loads(details or "{}") for details in self._db.session.scalars(found)]
+            return [{name: each[name] for name in each.keys() - {"changed", "before"}} for each in every]
 
 
 @contextmanager

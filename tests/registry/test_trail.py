@@ -1,0 +1,392 @@
+"""The trail: what is altered, removed, moved or put in by whoever can write to the database is found."""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from flask_sqlalchemy import SQLAlchemy
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select, text
+
+from flask_dynreg import DynamicRegistration
+from flask_dynreg.errors import ForbiddenError, RefusedMetadataError
+from flask_dynreg.metadata.statement_issuers import StatementIssuer
+from flask_dynreg.protocol.transactions import in_one_transaction
+from flask_dynreg.registry.chains import Break, Found
+from flask_dynreg.registry.trail import COVERED, Links
+from tests.conformance.exchange import bearer
+from tests.conftest import CLIENT, ISSUER, MakeApp
+from tests.registry.conftest import StartHost
+from tests.registry.host import Host, client_id
+from tests.statements import trusted
+
+KEYS = ["A" * 43 + "=", "B" * 43 + "="]
+THREADS = 8
+
+
+def breaks(host: Host, only: str | None = None, *, unkeyed: bool = False) -> list[Break]:
+    return list(host.registrar.chains.verify(Found(), only, unkeyed=unkeyed))
+
+
+def kinds(host: Host) -> set[str]:
+    return {each.kind for each in breaks(host)}
+
+
+def live(host: Host) -> None:
+    """Clients, a token, an issuer and the switch, with all that happens to them."""
+    registered = host.registered(client_name="One", contacts=["ann@client.example"])
+    for name in ("Two", "Three"):
+        host.registrar.update(host.record(registered), host.checked(client_name=name))
+        host.session.commit()
+    host.dynreg.suspend_client(client_id(registered), "odd", by="ann")
+    gone = host.registered()
+    host.registrar.update(host.record(gone), host.checked(contacts=["bob@client.example"]))
+    host.registrar.delete(host.record(gone))
+    host.registered()
+    token = host.dynreg.issue_initial_access_token(owner="them", by="ann")
+    principal = host.registrar.tokens.find(token)
+    assert principal and principal.initial_access_token_id
+    host.registered(principal)
+    host.dynreg.revoke_initial_access_token(principal.initial_access_token_id, by="bob")
+    for change in (host.registrar.issuers.add, host.registrar.issuers.replace):
+        change(StatementIssuer.from_json(trusted()), "ann")
+        host.session.commit()
+    host.registrar.issuers.remove(trusted()["issuer"])
+    host.dynreg.close_registration("Too many", by="ann")
+    host.dynreg.open_registration()
+    host.session.commit()
+
+
+def test_what_nobody_has_touched_is_sound(host: Host) -> None:
+    live(host)
+    found = Found()
+    assert list(host.registrar.chains.verify(found)) == []
+    assert (found.events, found.chains, found.before, found.unkeyed) == (16, 7, 0, 0)
+    heads = {
+        row["subject"]: row["events"]
+        for row in host.session.execute(text("SELECT * FROM dynreg_trail_head")).mappings()
+    }
+    assert heads == {"token 1": 2, f"issuer {trusted()['issuer']}": 3, "registration": 2}
+
+
+def test_events_about_no_client_tell_what_and_who(host: Host) -> None:
+    live(host)
+    told = [(row["type"], json.loads(row["details"])) for row in host.rows(host.models.event) if row["client_id"] == ""]
+    issuer = f"issuer {trusted()['issuer']}"
+    assert told == [
+        ("token_issued", {"subject": "token 1", "by": "ann", "owner": "them"}),
+        ("token_revoked", {"subject": "token 1", "by": "bob"}),
+        ("issuer_added", {"subject": issuer, "by": "ann"}),
+        ("issuer_changed", {"subject": issuer, "by": "ann"}),
+        ("issuer_withdrawn", {"subject": issuer}),
+        ("registration_closed", {"subject": "registration", "by": "ann", "reason": "Too many"}),
+        ("registration_opened", {"subject": "registration"}),
+    ]
+
+
+@pytest.fixture(params=[[], KEYS], ids=["unkeyed", "keyed"])
+def lived(request: pytest.FixtureRequest, sqlite_url: str, start_host: StartHost) -> Host:
+    host = start_host(sqlite_url, DYNREG_AUDIT_KEYS=request.param)
+    live(host)
+    return host
+
+
+def other(value: Any) -> Any:
+    return 1 if value is None else value + 1 if isinstance(value, int) else f"{value}x"
+
+
+def tampered(draw: Callable[..., Any], host: Host) -> str:
+    """Does one thing to the rows, in the session's transaction, and says what."""
+    events = [dict(row) for row in host.rows(host.models.event)]
+
+    def execute(statement: str, **values: Any) -> None:
+        host.session.execute(text(statement), values)
+
+    event = draw(st.sampled_from(events))
+    what: str = draw(st.sampled_from(["alter", "remove", "swap", "insert", "unlink", "head", "count"]))
+    if what == "alter":
+        name = draw(st.sampled_from([*COVERED, "link", "metadata_before"]))
+        execute(f"UPDATE dynreg_event SET {name} = :value WHERE id = :id", value=other(event[name]), id=event["id"])
+        return f"{what} {name} of {event['type']}"
+    if what == "remove":
+        execute("DELETE FROM dynreg_event WHERE id = :id", id=event["id"])
+    elif what == "unlink":
+        execute("UPDATE dynreg_event SET link = NULL WHERE id = :id", id=event["id"])
+    elif what == "swap":
+        chain = [each for each in events if each["client_id"] == events[0]["client_id"]]
+        one, two = draw(st.lists(st.sampled_from(chain), min_size=2, max_size=2, unique_by=lambda each: each["id"]))
+        for old, new in ((one["id"], -9), (two["id"], one["id"]), (-9, two["id"])):
+            execute("UPDATE dynreg_event SET id = :new WHERE id = :old", new=new, old=old)
+    elif what == "insert":
+        names = ", ".join(name for name in event if name != "id")
+        place = draw(st.sampled_from([-1, 0, 1000]))
+        execute(
+            f"INSERT INTO dynreg_event (id, {names}) SELECT {place}, {names} FROM dynreg_event WHERE id = :id",
+            id=event["id"],
+        )
+        if draw(st.booleans()):
+            execute("UPDATE dynreg_event SET type = 'approved' WHERE id = :id", id=place)
+    elif what == "head":
+        head = draw(st.sampled_from([None, *(each["link"] for each in events)]))
+        row = draw(st.sampled_from(host.clients()))
+        execute("UPDATE dynreg_client SET trail_head = :head WHERE client_id = :id", head=head, id=row["client_id"])
+        if head == row["trail_head"]:
+            execute("DELETE FROM dynreg_trail_head WHERE subject = 'token 1'")
+    else:
+        execute("UPDATE dynreg_trail_head SET events = events + 1 WHERE subject = 'registration'")
+    return what
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_whatever_is_done_to_a_row_is_found(lived: Host, data: st.DataObject) -> None:
+    assert breaks(lived) == []
+    what = tampered(data.draw, lived)
+    try:
+        assert breaks(lived), what
+    finally:
+        lived.session.rollback()
+
+
+@pytest.mark.parametrize(
+    ("statement", "kind"),
+    [
+        ("UPDATE dynreg_event SET details = '{}' WHERE id = 2", {"altered"}),
+        ("UPDATE dynreg_event SET metadata_before = '{}' WHERE id = 2", {"altered"}),
+        ("DELETE FROM dynreg_event WHERE id = 2", {"removed"}),
+        ("DELETE FROM dynreg_event WHERE id = 4", {"head"}),
+        ("DELETE FROM dynreg_event WHERE type = 'deleted'", {"head"}),
+        ("DELETE FROM dynreg_event WHERE id < 5", {"head"}),
+        ("DELETE FROM dynreg_event WHERE client_id = ''", {"head"}),
+        ("DELETE FROM dynreg_client", {"head"}),
+        ("UPDATE dynreg_event SET metadata_before = NULL", set()),
+    ],
+)
+def test_it_is_told_what_was_done(sqlite_host: Host, statement: str, kind: set[str]) -> None:
+    live(sqlite_host)
+    sqlite_host.session.execute(text(statement))
+    assert kinds(sqlite_host) == kind
+
+
+def test_what_is_wrong_with_one_client_is_found_by_its_id(sqlite_host: Host) -> None:
+    one, two = sqlite_host.registered(), sqlite_host.registered()
+    sqlite_host.session.execute(text("UPDATE dynreg_event SET type = 'x' WHERE id = 1"))
+    assert breaks(sqlite_host, client_id(one)) == [Break(client_id(one), "altered", 1)]
+    assert breaks(sqlite_host, client_id(two)) == []
+
+
+# ---- Keys
+
+
+def test_links_are_good_under_any_key_and_made_under_the_first() -> None:
+    event = dict.fromkeys(COVERED)
+    old, new, both = Links(KEYS[1:]), Links(KEYS[:1]), Links(KEYS)
+    assert both.of(event) == new.of(event) != old.of(event)
+    assert both.is_of(event, old.of(event)) and both.is_of(event, new.of(event))
+    assert not new.is_of(event, old.of(event)) and not both.is_of(event, Links([]).of(event))
+
+
+def test_who_has_no_key_can_make_no_link(lived: Host) -> None:
+    forger = Links([])
+    previous = None
+    for row in lived.events()[:4]:
+        event = {**row, "type": "approved", "previous": previous}
+        previous = forger.of(event)
+        values = {"id": row["id"], "previous": event["previous"], "link": previous, "client": row["client_id"]}
+        lived.session.execute(
+            text("UPDATE dynreg_event SET type = 'approved', previous = :previous, link = :link WHERE id = :id"), values
+        )
+        lived.session.execute(text("UPDATE dynreg_client SET trail_head = :link WHERE client_id = :client"), values)
+    assert bool(breaks(lived)) == bool(lived.registrar.settings.audit_keys)
+
+
+def test_what_was_linked_before_there_were_keys_is_taken_if_asked_for(sqlite_url: str, start_host: StartHost) -> None:
+    registered = start_host(sqlite_url).registered()
+    host = start_host(sqlite_url, DYNREG_AUDIT_KEYS=KEYS)
+    host.registrar.update(host.record(registered), host.checked(client_name="Two"))
+    host.session.commit()
+    assert kinds(host) == {"altered"} and breaks(host, unkeyed=True) == []
+    unkeyed = {**host.events()[1]}
+    link = Links([]).of(unkeyed)
+    for statement in (
+        "UPDATE dynreg_event SET link = :link WHERE id = 2",
+        "UPDATE dynreg_client SET trail_head = :link",
+    ):
+        host.session.execute(text(statement), {"link": link})
+    host.session.commit()
+    host.registrar.update(host.record(registered), host.checked(client_name="Three"))
+    assert breaks(host, unkeyed=True) == [] and kinds(host) == {"altered"}
+
+
+def test_events_from_before_the_trail_are_counted_and_not_judged(sqlite_host: Host) -> None:
+    registered = sqlite_host.registered()
+    sqlite_host.session.execute(text("UPDATE dynreg_event SET link = NULL, version = NULL"))
+    sqlite_host.session.execute(text("UPDATE dynreg_client SET trail_head = NULL"))
+    sqlite_host.session.commit()
+    sqlite_host.registrar.update(sqlite_host.record(registered), sqlite_host.checked(client_name="Two"))
+    found = Found()
+    assert list(sqlite_host.registrar.chains.verify(found)) == [] and (found.events, found.before) == (2, 1)
+
+
+# ---- Many at once
+
+
+def test_updates_at_once_leave_a_chain(host: Host) -> None:
+    registered = host.registered()
+    host.session.close()
+
+    def change(number: int) -> None:
+        with host.app.app_context():
+
+            def operation() -> None:
+                record = host.registrar.authenticate(client_id(registered), registered.registration_access_token)
+                host.registrar.update(record, host.checked(client_name=f"Number {number}"))
+
+            in_one_transaction(host.registrar.sessions, operation)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(change, range(THREADS * 2)))
+    assert breaks(host) == [] and len(host.events()) == 1 + THREADS * 2
+
+
+def test_refusals_at_once_leave_a_chain(host: Host) -> None:
+    token = host.dynreg.issue_initial_access_token()
+    host.session.commit()
+    principal = host.registrar.tokens.find(token)
+    host.session.close()
+
+    def refuse(_: int) -> None:
+        with host.app.app_context():
+            registrar = host.registrar
+            in_one_transaction(registrar.sessions, lambda: registrar.note_refusal(ForbiddenError(), principal))
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(refuse, range(THREADS * 2)))
+    assert breaks(host) == []
+    assert [row["type"] for row in host.rows(host.models.event)] == ["token_issued"] + ["registration_refused"] * 16
+
+
+def test_clients_of_an_issuer_that_are_suspended_have_it_in_their_chains(host: Host) -> None:
+    registered = [host.registered() for _ in range(3)]
+    host.session.execute(text("UPDATE dynreg_client SET statement_issuer = 'directory'"))
+    host.session.commit()
+    assert host.registrar.suspend_stated("directory", None, "withdrawn") == 3
+    host.session.commit()
+    assert breaks(host) == [] and [row["version"] for row in host.events()] == [1, 1, 1, 2, 2, 2]
+    host.dynreg.resume_client(client_id(registered[0]), "fine")
+    host.session.commit()
+    assert breaks(host) == []
+
+
+# ---- Who is refused
+
+
+@pytest.fixture
+def dynreg() -> DynamicRegistration:
+    dynreg = DynamicRegistration(SQLAlchemy())
+    dynreg.session_user(lambda: "ann")
+    return dynreg
+
+
+def noted(dynreg: DynamicRegistration) -> list[tuple[Any, ...]]:
+    event = dynreg.models.event
+    rows = dynreg._db.session.execute(
+        select(event.type, event.source, event.initial_access_token_id, event.details).order_by(event.id)
+    )
+    return [(type_, source, token_id, json.loads(details)) for type_, source, token_id, details in rows]
+
+
+def test_refusals_of_strangers_write_nothing_and_those_of_others_do(
+    make_app: MakeApp, dynreg: DynamicRegistration
+) -> None:
+    doors = ["open", "initial_access_token", "session"]
+    policies = [{"policy": "forbidden_names", "names": ["Claude"]}]
+    app = make_app(dynreg._db, dynreg, DYNREG_ACCESS=doors, DYNREG_POLICIES=policies)
+    http, wrong = app.test_client(), {"redirect_uris": ["ftp://secret.example"], "client_name": "Claude"}
+
+    def refused(**headers: str) -> None:
+        assert http.post("/oauth2/register", json=wrong, headers=headers).status_code in (400, 401)
+
+    refused()
+    refused(**bearer("dit_" + "x" * 43))
+    refused(Cookie="session=x")
+    with app.app_context():
+        assert noted(dynreg) == []
+        token = dynreg.issue_initial_access_token()
+        dynreg._db.session.commit()
+    refused(**bearer(token))
+    refused(**{"Sec-Fetch-Site": "same-origin"})
+    what = {"error": "invalid_redirect_uri", "members": ["redirect_uris"]}
+    with app.app_context():
+        first, second = noted(dynreg)[1:]
+        assert first[:3] == ("registration_refused", "initial_access_token", 1) and second[1:3] == ("session", None)
+        assert first[3].items() >= {"subject": "token 1", "error": what["error"]}.items()
+        assert second[3].items() >= {"subject": "refusals", "owner": "ann"}.items()
+        assert "secret" not in str((first, second)) and "Claude" not in str((first, second))
+        assert list(dynreg.registrar.chains.verify(Found())) == []
+
+
+def test_a_policy_that_refuses_is_named(sqlite_url: str, start_host: StartHost) -> None:
+    host = start_host(sqlite_url, DYNREG_POLICIES=[{"policy": "forbidden_names", "names": ["Claude"]}])
+    principal = host.registrar.tokens.find(host.dynreg.issue_initial_access_token())
+    assert principal
+    with pytest.raises(RefusedMetadataError) as refused:
+        host.registrar.check(CLIENT | {"client_name": "Claude"}, principal=principal)
+    host.registrar.note_refusal(refused.value, principal)
+    host.session.commit()
+    event = host.rows(host.models.event)[-1]
+    assert json.loads(event["details"]) == {
+        "subject": "token 1",
+        "error": "invalid_client_metadata",
+        "members": ["client_name"],
+        "policies": ["forbidden_names"],
+    }
+    assert event["issuer"] == ISSUER
+
+
+def test_a_host_that_has_begun_something_has_its_transaction_for_itself(
+    make_app: MakeApp, dynreg: DynamicRegistration
+) -> None:
+    app = make_app(dynreg._db, dynreg, DYNREG_ACCESS=["initial_access_token"])
+    with app.app_context():
+        token = dynreg.issue_initial_access_token()
+        dynreg._db.session.commit()
+    dynreg_begins = lambda: dynreg._db.session.execute(text("SELECT 1")) and None  # noqa: E731
+    app.before_request_funcs.setdefault(None, []).append(dynreg_begins)
+    answer = app.test_client().post("/oauth2/register", json={"redirect_uris": ["ftp://x"]}, headers=bearer(token))
+    assert answer.status_code == 400
+    with app.app_context():
+        assert [type_ for type_, *_ in noted(dynreg)] == ["token_issued"]
+
+
+# ---- What is in it
+
+
+def test_no_row_has_a_secret(sqlite_host: Host) -> None:
+    live(sqlite_host)
+    token = sqlite_host.dynreg.issue_initial_access_token(label="L", by="ann")
+    registered = sqlite_host.registered()
+    sqlite_host.registrar.update(sqlite_host.record(registered), sqlite_host.checked(client_name="x"))
+    sqlite_host.session.commit()
+    kept = [
+        row
+        for model in (sqlite_host.models.event, sqlite_host.models.trail_head)
+        for row in sqlite_host.session.execute(select(model.__table__)).all()
+    ]
+    words = str(kept)
+    secrets = [token, registered.client_secret, registered.registration_access_token, registered.client.client_secret]
+    assert not any(secret in words for secret in secrets if secret)
+    assert registered.client.registration_access_token not in words
+
+
+def test_what_a_client_had_goes_with_it_and_the_chain_stays_sound(host: Host) -> None:
+    registered = host.registered(contacts=["ann@client.example"])
+    host.registrar.update(host.record(registered), host.checked())
+    host.session.commit()
+    assert "ann@client.example" in host.events()[1]["metadata_before"]
+    host.registrar.delete(host.record(registered))
+    host.session.commit()
+    assert "ann@client.example" not in str(host.events()) and breaks(host) == []
