@@ -201,7 +201,7 @@ class Chains:
                 gone = [event["id"] for event in chain.old if is_over or event not in linked[-1:]]
                 for start in range(0, len(gone), PAGE):
                     self._sessions.connection().execute(self._delete, {"these": gone[start : start + PAGE]})
-                yield len(gone), []
+                yield sum(event["type"] != PRUNED for event in chain.old), []
 
     def note_pruning(self, removed: int, by: str | None) -> None:
         """Writes an event about what was pruned, in the session's transaction."""

@@ -32,6 +32,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/clients/<client_id>/refuse": {"reason": "x"},
     "/clients/<client_id>/suspend": {"reason": "x"},
     "/clients/<client_id>/resume": {"reason": "x"},
+    "/clients/<client_id>/roll-back": {"version": 1},
     "/tokens": {},
     "/registration": {"closed": None},
 }

@@ -100,11 +100,9 @@ class Host:
 
     def details(self) -> list[Any]:
         """Those of the events about clients, without what is said of every update."""
-        every = [json.loads(row["details"] or "null") for row in self.events()]
-        return [
-            each and {name: value for name, value in each.items() if name not in ("changed", "before")}
-            for each in every
-        ]
+        every = [json.loads(row["details"] or "{}") for row in self.events()]
+        said = [{name: each[name] for name in each.keys() - {"changed", "before"}} for each in every]
+        return [each or None for each in said]
 
     def tokens(self) -> Sequence[RowMapping]:
         return self.rows(self.models.initial_access_token)
