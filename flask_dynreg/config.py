@@ -243,6 +243,16 @@ class Settings:
     )
     history: int = key(20, "How many older versions of its metadata are kept for each client.", whole_number(0))
     client_secret_lifetime: int = key(0, "How long a client secret is good, in seconds; 0 for ever.", whole_number(0))
+    client_secret_rotation_window: int = key(
+        0,
+        "How long before its end an update brings a client a new secret, in seconds; 0 for not before (docs/secrets.md).",
+        whole_number(0),
+    )
+    client_secret_overlap: int = key(
+        0,
+        "How long an older client secret stays good beside the new one, in seconds, and never beyond its own end.",
+        whole_number(0),
+    )
     registration_token_rotation: str = key(
         "never",
         "When a client gets a new registration access token: `never`, with every `update`, or with every `read` as well "
@@ -325,6 +335,20 @@ class Settings:
         if "mutual_tls" in self.access and not self.certificate_header:
             raise ConfigurationError(
                 "DYNREG_CERTIFICATE_HEADER must be there for the door mutual_tls in DYNREG_ACCESS."
+            )
+        window, lifetime = self.client_secret_rotation_window, self.client_secret_lifetime
+        if window and window >= lifetime:
+            raise ConfigurationError(
+                "DYNREG_CLIENT_SECRET_ROTATION_WINDOW must be shorter than DYNREG_CLIENT_SECRET_LIFETIME."
+            )
+        if lifetime and self.client_secret_overlap > lifetime:
+            raise ConfigurationError(
+                "DYNREG_CLIENT_SECRET_OVERLAP must be no longer than DYNREG_CLIENT_SECRET_LIFETIME."
+            )
+        if window and not self.client_secret_overlap:
+            raise ConfigurationError(
+                "DYNREG_CLIENT_SECRET_OVERLAP must be 1 or more with DYNREG_CLIENT_SECRET_ROTATION_WINDOW: who loses the answer "
+                "with the new secret has the older one alone."
             )
         supported = self.server_metadata.get("scopes_supported", ())
         if not set(self.default_scopes) <= set(supported):

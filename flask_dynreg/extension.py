@@ -261,6 +261,19 @@ class DynamicRegistration:
         """
         return self.registrar.reissue_token(client_id, by)
 
+    def rotate_client_secret(self, client_id: str, *, keep: int = 0, by: str | None = None) -> str:
+        """A new secret for a client, which is told this once: for one whose secret has leaked, for example.
+
+        The secrets before it are good for `keep` seconds more, if they do not end sooner; with 0 they are gone at once. Takes
+        part in the transaction of the session: the caller commits. Raises LookupError if there is no such client, ValueError if
+        it needs no secret or `keep` is below 0, and RaceLostError if somebody else changes it at this moment.
+        """
+        return str(self.registrar.rotate_secret(client_id, keep, by)["client_secret"])
+
+    def drop_older_client_secrets(self, client_id: str, *, by: str | None = None) -> None:
+        """Leaves a client its newest secret alone. The caller commits. Raises LookupError and RaceLostError."""
+        self.registrar.drop_older_secrets(client_id, by)
+
     def close_registration(self, reason: str, *, by: str | None = None) -> None:
         """Closes registration without a restart: all workers know within 5 seconds, and it is absent from discovery. Clients that
         are there are managed as before. `reason`, of at most 255 characters, is for operators, `by` who does it for the trail.

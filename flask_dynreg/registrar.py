@@ -31,6 +31,7 @@ from flask_dynreg.lifecycle.decisions import Decisions
 from flask_dynreg.lifecycle.history import History
 from flask_dynreg.lifecycle.repair import Repair
 from flask_dynreg.lifecycle.rotation import Rotation
+from flask_dynreg.lifecycle.secrets import SecretChanges
 from flask_dynreg.metadata import key_sets
 from flask_dynreg.metadata.check import CheckedMetadata, MetadataCheck
 from flask_dynreg.metadata.jwts import JWT
@@ -56,7 +57,9 @@ from flask_dynreg.registry.kept_answers import KeptAnswers
 from flask_dynreg.registry.models import LONGEST_TEXT, Models, RegisteredClientMixin
 from flask_dynreg.registry.principals import NO_FACTS, OPEN, STRANGERS, Principal, RequestFacts, Terms
 from flask_dynreg.registry.quotas import Quotas
+from flask_dynreg.registry.reencryption import Reencryption
 from flask_dynreg.registry.seals import Seals
+from flask_dynreg.registry.secrets import ClientSecrets
 from flask_dynreg.registry.sessions import Sessions
 from flask_dynreg.registry.switch import RegistrationSwitch
 from flask_dynreg.registry.tokens import InitialAccessTokens, subject_of
@@ -80,7 +83,7 @@ def configured_issuers(kind: type[Kind], key: str, values: Iterable[Mapping[str,
     return issuers
 
 
-class Registrar(Decisions, History, Repair, Rotation):
+class Registrar(Decisions, History, Repair, Rotation, SecretChanges):
     """Everything of one app. It is in `app.extensions["dynreg"]`, and never changes."""
 
     def __init__(
@@ -104,6 +107,7 @@ class Registrar(Decisions, History, Repair, Rotation):
         self.settings = settings
         self.models = models
         self.credentials = Credentials(settings.secret_keys, clock)
+        self.secrets = ClientSecrets(self.credentials, settings)
         self.sessions = Sessions(db, models.client)
         tokens_end = settings.registration_token_lifetime > 0
         links = Links(settings.audit_keys)
@@ -118,6 +122,7 @@ class Registrar(Decisions, History, Repair, Rotation):
         self._quotas = Quotas(self.sessions, models, self.issuer, settings.quotas)
         self.switch = RegistrationSwitch(self.sessions, models, self.credentials, self.issuer, self.trail)
         self._reserved_names = ReservedNames(settings.reserved_names)
+        self.reencryption = Reencryption(self.sessions, models, self.credentials, self.issuer)
         self._trust = Trust(self._clients, self._reserved_names, self.credentials)
         trusted = configured_issuers(StatementIssuer, "DYNREG_STATEMENT_ISSUERS", settings.statement_issuers)
         self.issuers = StatementIssuers(self.sessions, models, self.credentials, self.issuer, trusted, self.trail)

@@ -20,6 +20,10 @@ for an operator before it can be used: `client.is_active` tells."""
 client_updated = _signals.signal("client-updated")
 """A client replaced its metadata (RFC 7592 section 2.2). Arguments: `client_id: str`."""
 
+client_secret_rotated = _signals.signal("client-secret-rotated")
+"""A client has a new secret in place of one before, by an update of its own or by an operator. Arguments: `client_id: str`,
+`owner: str | None`."""
+
 client_update_requested = _signals.signal("client-update-requested")
 """A client has asked for a change that an operator has to approve of. Arguments: `client_id: str`, `owner: str | None`."""
 

@@ -38,6 +38,8 @@ DEFAULTS: dict[str, Any] = {
     "DYNREG_AUDIT_KEYS": (),
     "DYNREG_HISTORY": 20,
     "DYNREG_CLIENT_SECRET_LIFETIME": 0,
+    "DYNREG_CLIENT_SECRET_ROTATION_WINDOW": 0,
+    "DYNREG_CLIENT_SECRET_OVERLAP": 0,
     "DYNREG_LIMITS": ("address 600/hour", "server 6000/hour"),
     "DYNREG_LIMITS_STORAGE": "memory://",
     "DYNREG_QUOTAS": {},
@@ -115,6 +117,8 @@ WRONG: dict[str, list[Any]] = {
         {FERNET_KEY: True},
     ],
     "DYNREG_CLIENT_SECRET_LIFETIME": [None, -1, 1.5, 60.0, True, "60", [60]],
+    "DYNREG_CLIENT_SECRET_ROTATION_WINDOW": [None, -1, 1.5, 60.0, True, "60", [60], 60],
+    "DYNREG_CLIENT_SECRET_OVERLAP": [None, -1, 1.5, 60.0, True, "60", [60]],
     "DYNREG_LIMITS": ["address 1/hour", None, 1, [1], ["address"], ["1/hour"], {"address": "1/hour"}],
     "DYNREG_LIMITS_STORAGE": [None, "", 1, ["memory://"], "nowhere://"],
     "DYNREG_QUOTAS": [None, 1, ["open"], {"open": "1"}, {"open": -1}, {"open": True}, {"client": 1}, {"open": 2**31}],
@@ -162,6 +166,8 @@ RIGHT: list[tuple[str, Any]] = [
     ("DYNREG_SECRET_KEYS", [FERNET_KEY]),
     ("DYNREG_SECRET_KEYS", (FERNET_KEY, FERNET_KEY)),
     ("DYNREG_CLIENT_SECRET_LIFETIME", 86400),
+    ("DYNREG_CLIENT_SECRET_ROTATION_WINDOW", 0),
+    ("DYNREG_CLIENT_SECRET_OVERLAP", 3600),
     ("DYNREG_LIMITS", ["token 1/second", "software_id 100/5 minutes"]),
     ("DYNREG_LIMITS_STORAGE", "redis://127.0.0.1:6379/1"),
     ("DYNREG_QUOTAS", {"open": 10, "owner": 0, "software_id": 1, "pending": 5}),
@@ -285,6 +291,28 @@ def test_client_secret_jwt_needs_keys_for_secrets() -> None:
     server = SERVER_METADATA | {"token_endpoint_auth_methods_supported": ["client_secret_jwt"]}
     assert fault(DYNREG_SERVER_METADATA=server).startswith("DYNREG_SECRET_KEYS")
     started(DYNREG_SERVER_METADATA=server, DYNREG_SECRET_KEYS=[FERNET_KEY])
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "window", "overlap", "wrong"),
+    [
+        (100, 100, 50, "ROTATION_WINDOW"),
+        (0, 1, 50, "ROTATION_WINDOW"),
+        (100, 30, 0, "OVERLAP"),
+        (100, 30, 101, "OVERLAP"),
+        (100, 0, 101, "OVERLAP"),
+        (100, 99, 100, None),
+        (100, 0, 100, None),
+        (0, 0, 100, None),
+    ],
+)
+def test_the_clocks_of_client_secrets_fit_together(lifetime: int, window: int, overlap: int, wrong: str | None) -> None:
+    message = stopped(
+        DYNREG_CLIENT_SECRET_LIFETIME=lifetime,
+        DYNREG_CLIENT_SECRET_ROTATION_WINDOW=window,
+        DYNREG_CLIENT_SECRET_OVERLAP=overlap,
+    )
+    assert message is None if wrong is None else (message or "").startswith(f"DYNREG_CLIENT_SECRET_{wrong} must")
 
 
 def test_openid_discovery_needs_discovery() -> None:

@@ -11,7 +11,7 @@ from flask_dynreg import signals
 from flask_dynreg.config import Settings
 from flask_dynreg.errors import DecisionError, ForbiddenError, RaceLostError, UnknownClientError, UnknownTokenError
 from flask_dynreg.metadata.check import CheckedMetadata
-from flask_dynreg.metadata.key_rules import SECRET_OCTETS
+from flask_dynreg.metadata.key_rules import secret_octets
 from flask_dynreg.metadata.lookalikes import ReservedNames, names
 from flask_dynreg.metadata.schema import Vocabulary
 from flask_dynreg.metadata.software_statement import MEMBER, SoftwareStatements, VerifiedStatement, used_before
@@ -30,6 +30,7 @@ from flask_dynreg.registry.issuers import StatementIssuers
 from flask_dynreg.registry.models import LONGEST_TEXT
 from flask_dynreg.registry.principals import NO_FACTS, NO_TERMS, Principal
 from flask_dynreg.registry.quotas import Names, Quotas
+from flask_dynreg.registry.secrets import ClientSecrets
 from flask_dynreg.registry.sessions import Sessions
 from flask_dynreg.registry.tokens import InitialAccessTokens
 from flask_dynreg.registry.trust import vouched_skeleton
@@ -74,12 +75,18 @@ def _statement_issuer(checked: CheckedMetadata) -> str | None:
     return checked.statement.issuer.issuer if checked.statement else None
 
 
+def _told_of(fresh: ClientInformation) -> dict[str, Any]:
+    """What an event says of a new secret."""
+    return {"new_secret": True} if fresh else {}
+
+
 class ClientChanges:
     """The changes of the clients of one app. All take part in the session's transaction: who calls them commits."""
 
     issuer: str
     settings: Settings
     credentials: Credentials
+    secrets: ClientSecrets
     sessions: Sessions
     tokens: InitialAccessTokens
     issuers: StatementIssuers
@@ -121,15 +128,8 @@ class ClientChanges:
         """A new id, the time and, where one is needed, a new secret with the time of its end (0: none)."""
         information: ClientInformation = {"client_id": new_client_id(), "client_id_issued_at": self.credentials.now()}
         if checked.secret_octets:
-            information |= self._new_secret(checked.secret_octets)
+            information |= self.secrets.new(checked.secret_octets)
         return information
-
-    def _new_secret(self, octets: int) -> ClientInformation:
-        lifetime = self.settings.client_secret_lifetime
-        return {
-            "client_secret": self.credentials.new_client_secret(octets),
-            "client_secret_expires_at": self.credentials.now() + lifetime if lifetime else 0,
-        }
 
     def register(
         self,
@@ -202,12 +202,12 @@ class ClientChanges:
             information |= {"client_secret": secret, "client_secret_expires_at": client.client_secret_expires_at}
         return information
 
-    def update(self, client: ClientRecord, checked: CheckedMetadata) -> ClientInformation:
+    def update(self, client: ClientRecord, checked: CheckedMetadata, client_secret: object = None) -> ClientInformation:
         """Replaces the metadata (RFC 7592 section 2.2), in the session's transaction; the record is the new one then.
 
-        A secret goes with the last method that needs it and comes with the first; one that is over is replaced. What an operator
-        has to approve of waits, and the record stays as it is. Raises RaceLostError, and InvalidStatementError if a software
-        statement was used before.
+        A secret goes with the last method that needs it and comes with the first, and is replaced when its time has come;
+        `client_secret` is the one that the client sends. What an operator has to approve of waits, and the metadata stay as they
+        are. Raises RaceLostError, and InvalidStatementError if a software statement was used before.
         """
         if checked.statement:
             self._use(checked.statement)
@@ -215,17 +215,21 @@ class ClientChanges:
             request = {"metadata": checked.metadata, "statement_issuer": _statement_issuer(checked)}
             client.requested_metadata, client.status_reason = dump(request), _kept_reason(checked.approval)
             client.waiting_since = self.credentials.now()
-            self._write(client, self._event("update_requested", client, checked))
+            fresh = self.secrets.renew(client, secret_octets(client.client_metadata), client_secret)
+            self._write(client, self._event("update_requested", client, checked, **_told_of(fresh)))
             self._tell(signals.client_update_requested, client_id=client.client_id, owner=client.owned_by)
-            return self.information(client)
+            self._tell_of_secret(client, fresh)
+            return self.information(client) | fresh
         before, client.requested_metadata, client.waiting_since = client.client_metadata, None, None
         counted = self._quotas.of(client)
-        fresh = self._replace(client, checked.metadata, _statement_issuer(checked), checked.secret_octets)
+        fresh = self.secrets.renew(client, checked.secret_octets, client_secret)
+        self._replace(client, checked.metadata, _statement_issuer(checked))
         self._put_under(client, checked)
         self._count(counted, self._quotas.of(client))
-        self._write(client, self._event("updated", client, checked))
+        self._write(client, self._event("updated", client, checked, **_told_of(fresh)))
         self._withdraw_difference(client.client_id, before, checked.metadata)
         self._tell(signals.client_updated, client_id=client.client_id)
+        self._tell_of_secret(client, fresh)
         return self.information(client) | fresh
 
     def _put_under(self, client: ClientRecord, checked: CheckedMetadata) -> None:
@@ -233,18 +237,9 @@ class ClientChanges:
         client.policies = self._examination.remembered(principal_of(client), client.policies)
         client.expires_at = _end(client.client_id_issued_at, checked)
 
-    def _replace(
-        self, client: ClientRecord, metadata: Mapping[str, Any], statement_issuer: str | None, octets: int
-    ) -> ClientInformation:
-        """Puts other metadata into the record, and a new secret if one is needed."""
+    def _replace(self, client: ClientRecord, metadata: Mapping[str, Any], statement_issuer: str | None) -> None:
+        """Puts other metadata into the record."""
         before = client.client_metadata
-        fresh: ClientInformation = {}
-        if not octets:
-            client.client_secret, client.client_secret_expires_at = None, 0
-        elif not self._has_secret_of(client, octets):
-            fresh = self._new_secret(octets)
-            client.client_secret = self.credentials.kept(fresh["client_secret"])
-            client.client_secret_expires_at = fresh["client_secret_expires_at"]
         kept = {name: before[name] for name in self._vocabulary.operator_names & before.keys()}
         client.set_client_metadata({**metadata, **kept})
         if any(before.get(name) != metadata.get(name) for name in ("jwks", "jwks_uri")):
@@ -252,7 +247,6 @@ class ClientChanges:
         if names(before) != names(metadata):
             client.name_skeleton = None  # nobody has vouched for what it calls itself now
         client.statement_issuer = statement_issuer
-        return fresh
 
     def _count(self, before: Names, after: Names) -> None:
         """Raises ForbiddenError where there are too many clients, and RaceLostError."""
@@ -268,14 +262,6 @@ class ClientChanges:
         """Raises RaceLostError."""
         if not self._clients.replace(client, self.credentials.now(), event):
             raise RaceLostError()
-
-    def _has_secret_of(self, client: ClientRecord, octets: int) -> bool:
-        """Whether the client can go on with its secret: it is not over, can be checked, and is long enough if it is a key."""
-        kept, expires_at = client.client_secret, client.client_secret_expires_at
-        is_over = expires_at and self.credentials.now() >= expires_at
-        if kept is None or is_over or not self.credentials.can_check(kept):
-            return False
-        return octets == SECRET_OCTETS or self.credentials.is_key(kept, octets)
 
     def set_operator_metadata(self, client_id: str, members: Mapping[str, Any], by: str | None = None) -> None:
         """Sets members that are operators' names of the schema, or with None removes them. Writes nothing where nothing changes.
@@ -353,6 +339,11 @@ class ClientChanges:
     def _withdraw(self, withdrawal: Withdrawal) -> None:
         for hook in self._withdrawal_hooks:
             hook(withdrawal)
+
+    def _tell_of_secret(self, client: ClientRecord, fresh: ClientInformation) -> None:
+        """Where an update has brought one in place of another."""
+        if fresh and client.older_client_secrets:
+            self._tell(signals.client_secret_rotated, client_id=client.client_id, owner=client.owned_by)
 
     def _tell(self, signal: Any, **arguments: Any) -> None:
         if signal.receivers:

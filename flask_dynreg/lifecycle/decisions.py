@@ -53,8 +53,8 @@ class Decisions(ClientChanges):
         else:
             request, client.requested_metadata = json.loads(client.requested_metadata or "{}"), None
             after = request["metadata"]
-            if self._replace(client, after, request["statement_issuer"], secret_octets(after)):
-                client.client_secret, client.client_secret_expires_at = None, 0
+            self._replace(client, after, request["statement_issuer"])
+            self.secrets.adapt(client, secret_octets(after))
         self._put_under(client, checked)
         client.waiting_since = None
         self._count(counted, self._quotas.of(client))

@@ -89,8 +89,8 @@ class History(ClientChanges):
         if checked.statement:
             self._use(checked.statement)
         counted, issuer = self._quotas.of(client), checked.statement.issuer.issuer if checked.statement else None
-        if self._replace(client, after, issuer, secret_octets(after)):
-            client.client_secret, client.client_secret_expires_at = None, 0
+        self._replace(client, after, issuer)
+        self.secrets.adapt(client, secret_octets(after))
         self._put_under(client, checked)
         self._count(counted, self._quotas.of(client))
         self._write(client, self._event("rolled_back", client, checked, by=by, to=version))

@@ -76,8 +76,8 @@ class Repair(ClientChanges):
                 self._use(checked.statement)
             counted, everything = self._quotas.of(client), client.client_metadata
             issuer = checked.statement.issuer.issuer if checked.statement else None
-            if self._replace(client, checked.metadata, issuer, checked.secret_octets):
-                client.client_secret, client.client_secret_expires_at = None, 0
+            self._replace(client, checked.metadata, issuer)
+            self.secrets.adapt(client, checked.secret_octets)
             self._put_under(client, checked)
             self._count(counted, self._quotas.of(client))
             self._write(client, self._event("repaired", client, checked, by=by, members=sorted(changed)))

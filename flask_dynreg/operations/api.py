@@ -45,9 +45,9 @@ def _text(**options: Any) -> fields.String:
     return fields.String(validate=rules, error_messages={**_MESSAGES, "invalid": right}, **options)
 
 
-def _number(**options: Any) -> fields.Integer:
-    right = "must be a whole number, 1 or more."
-    rule = validate.Range(1, 2**31 - 1, error=right)
+def _number(least: int = 1, **options: Any) -> fields.Integer:
+    right = f"must be a whole number, {least} or more."
+    rule = validate.Range(least, 2**31 - 1, error=right)
     return fields.Integer(strict=True, validate=rule, error_messages={**_MESSAGES, "invalid": right}, **options)
 
 
@@ -62,6 +62,7 @@ _CLIENT = Schema.from_dict({"metadata": _object(required=True), "owner": _text()
 _REASON = Schema.from_dict({"reason": _text(required=True)})()
 _APPROVAL = Schema.from_dict({"reason": _text(required=True), "version": _number(required=True)})()
 _VERSION = Schema.from_dict({"version": _number(required=True)})()
+_KEEP = Schema.from_dict({"keep": _number(0)})()
 _TOKEN = Schema.from_dict(
     {"label": _text(), "owner": _text(), "expires_in": _number(), "uses": _number(), "terms": _object()}
 )()
@@ -154,6 +155,15 @@ def roll_back_client(call: Call, client_id: str) -> Answer:
     return show_client(call, client_id)
 
 
+def rotate_secret(call: Call, client_id: str) -> Answer:
+    return 201, call.registrar.rotate_secret(client_id, call.sent.get("keep", 0), call.by)
+
+
+def drop_secrets(call: Call, client_id: str) -> Answer:
+    call.registrar.drop_older_secrets(client_id, call.by)
+    return 204, None
+
+
 def explain(call: Call) -> Answer:
     return 200, explaining.as_json(call.registrar.explain(call.sent["metadata"]))
 
@@ -229,6 +239,8 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
     "/clients/<client_id>/registration-access-token": {"POST": Operation("clients:write", reissue_token)},
     "/clients/<client_id>/history": {"GET": Operation("clients:read", show_history)},
     "/clients/<client_id>/roll-back": {"POST": Operation("clients:write", roll_back_client, _VERSION)},
+    "/clients/<client_id>/client-secret": {"POST": Operation("clients:write", rotate_secret, _KEEP)},
+    "/clients/<client_id>/older-client-secrets": {"DELETE": Operation("clients:write", drop_secrets)},
     "/waiting": {"GET": Operation("clients:read", list_waiting)},
     "/explain": {"POST": Operation("clients:write", explain, _METADATA)},
     "/tokens": {

@@ -10,6 +10,7 @@ from flask_dynreg.operations import (
     migrations,
     registration,
     repair,
+    secrets,
     statements,
     tokens,
 )
@@ -21,6 +22,7 @@ for command in (
     migrations.db,
     registration.registration,
     clients.clients,
+    secrets.secrets,
     issuers.issuer,
     statements.statement,
     audit.audit,

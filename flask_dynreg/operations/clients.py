@@ -10,6 +10,7 @@ from flask.cli import AppGroup
 
 from flask_dynreg.lifecycle.decisions import Verdict
 from flask_dynreg.lifecycle.history import Version
+from flask_dynreg.lifecycle.secrets import LONGEST_KEEP
 from flask_dynreg.operations.commands import NUMBER, Desk, json_object, operated, short
 from flask_dynreg.protocol import views
 from flask_dynreg.protocol.endpoints import RegistrationServer
@@ -77,6 +78,29 @@ def delete(desk: Desk, client_id: str) -> str:
 def reissue_token(desk: Desk, client_id: str) -> str:
     """Give a client a new token to manage itself; its older ones are dead. It is printed once; only its digest is kept."""
     return desk.registrar.reissue_token(client_id, desk.by)
+
+
+@clients.command("rotate-secret")
+@click.argument("client_id")
+@click.option(
+    "--keep",
+    type=click.IntRange(0, LONGEST_KEEP),
+    default=0,
+    help="How long the secrets before it stay good, in seconds; not at all by default.",
+)
+@operated("clients:write")
+def rotate_secret(desk: Desk, client_id: str, keep: int) -> str:
+    """Give a client a new secret. It is printed once, with the time of its end (0: none)."""
+    return json.dumps(desk.registrar.rotate_secret(client_id, keep, desk.by), indent=2)
+
+
+@clients.command("drop-secrets")
+@click.argument("client_id")
+@operated("clients:write")
+def drop_secrets(desk: Desk, client_id: str) -> str:
+    """Leave a client its newest secret alone: those before it are good for nothing any more."""
+    desk.registrar.drop_older_secrets(client_id, desk.by)
+    return "The client has its newest secret alone."
 
 
 @clients.command()

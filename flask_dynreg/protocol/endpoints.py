@@ -162,13 +162,15 @@ class ConfigurationEndpoint(ClientConfigurationEndpoint):
         if sent.get("client_id") != client.client_id:
             problems.append(Problem("/client_id", "must be there, and be the id of this client.", _UPDATE))
         secret = sent.get("client_secret")
-        if secret not in (None, "") and not self._is_secret(secret, client):
+        if secret not in (None, "") and not self.server.registrar.secrets.knows(client, secret):
             problems.append(Problem("/client_secret", "must be the secret of this client, or absent.", _UPDATE))
         token = sent.get("registration_access_token")
         live = str(token) if self.server.registrar.is_live(client, token) else request.credential
         own = self.server.registration_information(client.client_id, live) | {
             "client_id_issued_at": client.client_id_issued_at,
-            "client_secret_expires_at": client.client_secret_expires_at,
+            "client_secret_expires_at": self.server.registrar.secrets.end_told(
+                client, sent.get("client_secret_expires_at")
+            ),
         }
         for name, value in own.items():
             # A client may send back the answer that it got; anything else would be a wish.
@@ -177,13 +179,10 @@ class ConfigurationEndpoint(ClientConfigurationEndpoint):
                 problems.append(Problem(f"/{name}", "must be absent: the server alone sets it.", _UPDATE))
         return problems
 
-    def _is_secret(self, secret: object, client: ClientRecord) -> bool:
-        return self.server.registrar.credentials.matches(client.client_secret, secret)
-
     def update_client(
         self, client: ClientRecord, client_metadata: CheckedMetadata, request: RegistrationRequest
     ) -> ClientInformation:
-        return self.server.registrar.update(client, client_metadata)
+        return self.server.registrar.update(client, client_metadata, request.payload.data.get("client_secret"))
 
     def create_delete_client_response(
         self, client: ClientRecord, request: RegistrationRequest

@@ -1,9 +1,9 @@
 """What a registered client can be asked, whichever way it was read: RFC 7591's metadata, and Authlib's `ClientMixin`."""
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from authlib.oauth2.rfc6749 import ClientMixin, InvalidClientError
 from flask import current_app
@@ -11,6 +11,7 @@ from joserfc.jwk import KeySet
 
 from flask_dynreg.errors import TemporarilyUnavailableError
 from flask_dynreg.metadata import redirect_uris
+from flask_dynreg.metadata.key_rules import secret_octets
 from flask_dynreg.metadata.sectors import sector_identifier
 from flask_dynreg.metadata.server import CERTIFICATE_SUBJECTS, words
 from flask_dynreg.metadata.text import localized
@@ -40,6 +41,23 @@ def dump(metadata: Mapping[str, Any]) -> str:
     return _encode(metadata)
 
 
+class OlderSecret(NamedTuple):
+    """A secret that a newer one has followed: as it is kept, until when it is good, and the end of which the client was told."""
+
+    kept: str
+    ends_at: int
+    told: int
+
+
+def load_older(text: str | None) -> list[OlderSecret]:
+    return [OlderSecret(*older) for older in json.loads(text or "[]")]
+
+
+def dump_older(secrets: Sequence[OlderSecret]) -> str | None:
+    """Older secrets as the text that is kept."""
+    return _encode(secrets) if secrets else None
+
+
 class RegisteredClient(ClientMixin):
     """The readers of a client. Times are seconds since the epoch."""
 
@@ -48,6 +66,7 @@ class RegisteredClient(ClientMixin):
         client_secret: Any
         client_id_issued_at: Any
         client_secret_expires_at: Any
+        older_client_secrets: Any
         _client_metadata: Any
         source: Any
         status: Any
@@ -224,21 +243,42 @@ class RegisteredClient(ClientMixin):
         return redirect_uris.matches(self.redirect_uris, redirect_uri)
 
     def check_client_secret(self, client_secret: object) -> bool:
-        """Whether it is the client's secret, and not over. In constant time."""
+        """Whether it is the client's newest secret, or an older one, and not over. Each is compared, and in constant time."""
         credentials = _registrar().credentials
-        matches: bool = credentials.matches(self.client_secret, client_secret)
-        return matches and not self._secret_is_over(credentials.now())
+        matches = [credentials.matches(kept, client_secret) for kept in self._good_secrets(credentials.now())]
+        return any(matches)
 
     def symmetric_key(self) -> str | None:
-        """The client secret itself, for `client_secret_jwt` and the other algorithms whose key it is (OpenID Connect Core 10).
+        """The newest client secret itself, the key of what the server signs and encrypts for it (OpenID Connect Core 10).
 
         None where it is over, or only its digest is kept: `DYNREG_SECRET_KEYS` keeps it so that it can be read.
         """
         credentials = _registrar().credentials
-        return None if self._secret_is_over(credentials.now()) else credentials.revealed(self.client_secret)
+        return None if self.is_secret_over(credentials.now()) else credentials.revealed(self.client_secret)
 
-    def _secret_is_over(self, now: int) -> bool:
+    def symmetric_keys(self) -> list[str]:
+        """The client secrets with which the client may have signed, for `client_secret_jwt` for example: the newest first, then
+        the older ones that are good beside it. Those are left out that are too short for the algorithms that it registered.
+
+        Empty where only digests are kept, as with `symmetric_key`.
+        """
+        credentials, octets = _registrar().credentials, secret_octets(self.client_metadata)
+        keys = map(credentials.revealed, self._good_secrets(credentials.now()))
+        return [key for key in keys if key and len(key) >= octets]
+
+    @property
+    def older_secrets(self) -> list[OlderSecret]:
+        """Those before the newest that are remembered, be they over."""
+        return load_older(self.older_client_secrets)
+
+    def is_secret_over(self, now: int) -> bool:
+        """Whether the newest secret is."""
         return 0 < (self.client_secret_expires_at or 0) <= now
+
+    def _good_secrets(self, now: int) -> list[str]:
+        """As they are kept."""
+        newest = [self.client_secret] if self.client_secret and not self.is_secret_over(now) else []
+        return newest + [older.kept for older in self.older_secrets if older.ends_at > now]
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
         """Whether the client registered this method, which holds for every endpoint where it authenticates."""

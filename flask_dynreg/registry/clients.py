@@ -5,7 +5,19 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import BindParameter, Executable, FromClause, bindparam, delete, insert, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    Boolean,
+    Executable,
+    FromClause,
+    bindparam,
+    case,
+    delete,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.sql.dml import Delete, Update
 
@@ -44,7 +56,11 @@ class ClientRecord(RegisteredClient):
     spent_registration_access_token: str | None = None
     registration_access_token_expires_at: int | None = None
     keys_changed_at: int | None = None
+    older_client_secrets: str | None = None
     trail_head: str | None = None
+
+    has_other_secrets = False
+    """Whether they have changed since it was read: others are not written, as they may have been encrypted anew meanwhile."""
 
     def __post_init__(self) -> None:
         self.metadata_before = self._client_metadata
@@ -52,14 +68,13 @@ class ClientRecord(RegisteredClient):
 
 
 _CLIENT = [field.name.removeprefix("_") for field in fields(ClientRecord)]
+_SECRETS = ["client_secret", "client_secret_expires_at", "older_client_secrets"]
 _TOKENS = ["registration_access_token", "next_registration_access_token", "spent_registration_access_token"]
 _TOKENS_END = "registration_access_token_expires_at"
-_LATER = {*_TOKENS[1:], _TOKENS_END, "keys_changed_at"}
+_LATER = {*_TOKENS[1:], _TOKENS_END, "keys_changed_at", "older_client_secrets"}
 """What a new client does not have."""
 _WRITTEN = [*(name for name in _CLIENT if name not in _LATER), "updated_at", "software_id"]
 _CHANGED = [
-    "client_secret",
-    "client_secret_expires_at",
     "client_metadata",
     "status",
     "status_reason",
@@ -147,10 +162,15 @@ class Clients:
         )
         self._written = [*_WRITTEN, *([_TOKENS_END] if tokens_end else [])]
         self._add = insert(client).inline().values(_binds(client, "c_", self._written))
+        has_others = bindparam("c_other_secrets", type_=Boolean())
+        secrets = {
+            name: case((has_others, bind), else_=client.c[name])
+            for name, bind in _binds(client, "c_", _SECRETS).items()
+        }
         self._replace = (
             update(client)
             .where(unchanged, token)
-            .values(version=client.c.version + 1, **_binds(client, "c_", _CHANGED))
+            .values(version=client.c.version + 1, **_binds(client, "c_", _CHANGED), **secrets)
         )
         self._remove = delete(client).where(unchanged, token)
         last_used_at = client.c.last_used_at
@@ -224,7 +244,7 @@ class Clients:
         """A new client, with what the host wants in columns of its own."""
         told = self._told(client, event, client.version)
         client.trail_head = told["link"]
-        values = {name: getattr(client, attribute) for name, attribute in zip(_CLIENT, _ATTRIBUTES, strict=True)}
+        values = {name: getattr(client, attribute) for name, attribute in _ATTRIBUTES.items()}
         values |= {"updated_at": client.client_id_issued_at, "software_id": client.software_id}
         values = {name: values[name] for name in self._written}
         connection = self._sessions.connection()
@@ -240,6 +260,8 @@ class Clients:
         values = {
             "c_client_secret": client.client_secret,
             "c_client_secret_expires_at": client.client_secret_expires_at,
+            "c_older_client_secrets": client.older_client_secrets,
+            "c_other_secrets": client.has_other_secrets,
             "c_client_metadata": client._client_metadata,
             "c_status": client.status,
             "c_status_reason": client.status_reason,
@@ -369,4 +391,4 @@ class Clients:
         return self._trail.linked(row, client["trail_head"])
 
 
-_ATTRIBUTES = [field.name for field in fields(ClientRecord)]
+_ATTRIBUTES = dict(zip(_CLIENT, (field.name for field in fields(ClientRecord)), strict=True))

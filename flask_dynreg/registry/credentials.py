@@ -18,7 +18,7 @@ REGISTRATION_ACCESS_TOKEN = "dynreg_rat_"
 INITIAL_ACCESS_TOKEN = "dynreg_iat_"
 
 _DIGEST = "sha256:"
-_ENCRYPTED = "fernet:"
+ENCRYPTED = "fernet:"
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _CHECKSUM_LENGTH = 6
 _RANDOM_BYTES = 32
@@ -80,6 +80,7 @@ class Credentials:
 
     def __init__(self, secret_keys: Sequence[str] = (), clock: Clock = time.time) -> None:
         self._fernet = MultiFernet([Fernet(key) for key in secret_keys]) if secret_keys else None
+        self._newest = Fernet(secret_keys[0]) if secret_keys else None
         self._clock = clock
 
     def now(self) -> int:
@@ -92,20 +93,37 @@ class Credentials:
 
     def kept(self, secret: str) -> str:
         """What goes into the database."""
-        return _ENCRYPTED + self._fernet.encrypt(secret.encode()).decode() if self._fernet else digest(secret)
+        return ENCRYPTED + self._fernet.encrypt(secret.encode()).decode() if self._fernet else digest(secret)
 
     def revealed(self, kept: str | None) -> str | None:
         """The secret itself, where it is kept encrypted and one of the keys fits."""
-        if not kept or not kept.startswith(_ENCRYPTED) or not self._fernet:
+        if not kept or not kept.startswith(ENCRYPTED) or not self._fernet:
             return None
         try:
-            return self._fernet.decrypt(kept.removeprefix(_ENCRYPTED).encode()).decode()
+            return self._fernet.decrypt(kept.removeprefix(ENCRYPTED).encode()).decode()
+        except InvalidToken:
+            return None
+
+    def reencrypted(self, kept: str) -> str | None:
+        """What is kept, under the newest key: the same text where it is, or is not encrypted. None if no key opens it."""
+        if not kept.startswith(ENCRYPTED):
+            return kept
+        if not self._fernet or not self._newest:
+            return None
+        token = kept.removeprefix(ENCRYPTED).encode()
+        try:
+            self._newest.decrypt(token)
+            return kept
+        except InvalidToken:
+            pass
+        try:
+            return ENCRYPTED + self._fernet.rotate(token).decode()
         except InvalidToken:
             return None
 
     def can_check(self, kept: str) -> bool:
         """Whether a secret can be compared with it: not if it is encrypted under a key that is gone."""
-        return not kept.startswith(_ENCRYPTED) or self.revealed(kept) is not None
+        return not kept.startswith(ENCRYPTED) or self.revealed(kept) is not None
 
     def is_key(self, kept: str, octets: int) -> bool:
         """Whether the secret can be read again, and has at least so many octets."""
@@ -117,7 +135,7 @@ class Credentials:
             return False
         if kept.startswith(_DIGEST):
             return matches_digest(kept, presented)
-        secret = self.revealed(kept) if kept.startswith(_ENCRYPTED) else kept
+        secret = self.revealed(kept) if kept.startswith(ENCRYPTED) else kept
         return secret is not None and hmac.compare_digest(
             secret.encode(errors="surrogatepass"), presented.encode(errors="surrogatepass")
         )

@@ -36,7 +36,8 @@ class RegisteredClientMixin(RegisteredClient):
     to be. `waiting_since` is since when that, or the client itself, waits for an operator. `last_used_at` is when the host said
     last that it is used, to the hour. Of its registration access tokens, the `next` one was not used yet, and the `spent` one was
     good before. `keys_changed_at` is when it last changed its keys. `older_client_secrets` (a JSON array of secrets as they are
-    kept, each with its end) are good beside the newest. `trail_head` is the last link of the chain of its events.
+    kept, each with until when it is good and the end that was told) came before the newest. `trail_head` is the last link of the
+    chain of its events.
     """
 
     if TYPE_CHECKING:

@@ -33,6 +33,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/clients/<client_id>/suspend": {"reason": "x"},
     "/clients/<client_id>/resume": {"reason": "x"},
     "/clients/<client_id>/roll-back": {"version": 1},
+    "/clients/<client_id>/client-secret": {},
     "/tokens": {},
     "/registration": {"closed": None},
 }
@@ -187,6 +188,20 @@ def test_a_client_is_made_in_the_name_of_who_made_it(call: Call, app: Flask, dyn
         assert json.loads(event.details) == {"by": "ann"}
 
 
+def test_a_client_gets_a_new_secret_and_older_ones_end(call: Call) -> None:
+    client = told(call("POST", "/clients", {"metadata": CLIENT}), 201)
+    here = f"/clients/{client['client_id']}"
+    fresh = told(call("POST", f"{here}/client-secret", {"keep": 60}), 201)
+    assert fresh["client_secret"] != client["client_secret"] and fresh["client_secret_expires_at"] == 0
+    assert told(call("POST", f"{here}/client-secret", {}), 201).keys() == fresh.keys()
+    assert call("DELETE", f"{here}/older-client-secrets").status_code == 204
+    public = told(call("POST", "/clients", {"metadata": PUBLIC}), 201)
+    assert (
+        "needs a secret"
+        in told(call("POST", f"/clients/{public['client_id']}/client-secret", {}), 409)["error_description"]
+    )
+
+
 def test_an_operator_is_told_which_policy_refuses(make_app: MakeApp, dynreg: DynamicRegistration) -> None:
     names = {"policy": "forbidden_names", "names": ["Claude"]}
     app = make_app(dynreg._db, dynreg, DYNREG_OPERATORS_API=True, DYNREG_POLICIES=[names])
@@ -240,6 +255,7 @@ def test_registration_is_closed_and_opened(call: Call, http: FlaskClient) -> Non
         ("POST", "/clients/x/approve", {"reason": "x", "version": True}, "version: must be a whole number"),
         ("POST", "/clients/x/approve", {"reason": "x", "version": 10**30}, "version: must be a whole number"),
         ("POST", "/clients/x/refuse", {"reason": 7}, "reason: must be a string"),
+        ("POST", "/clients/x/client-secret", {"keep": -1}, "keep: must be a whole number, 0 or more"),
         ("POST", "/tokens", {"uses": 0}, "uses: must be a whole number"),
         ("POST", "/tokens", {"terms": {"scopes": "x"}}, "terms: scopes must be a list"),
         ("POST", "/tokens", {"terms": {"policies": ["evil"]}}, "terms: policies"),

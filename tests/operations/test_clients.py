@@ -153,6 +153,25 @@ def test_a_client_is_suspended_and_resumed(app: Flask, dynreg: DynamicRegistrati
         assert facts(app, dynreg, client)[2:] == (active, "why")
 
 
+def test_a_client_gets_a_new_secret_and_the_older_one_ends(app: Flask, dynreg: DynamicRegistration) -> None:
+    client = created(app)
+
+    def takes(secret: str) -> bool:
+        with app.app_context():
+            found = dynreg.query_client(client["client_id"])
+            return found is not None and found.check_client_secret(secret)
+
+    result = run(app, "rotate-secret", client["client_id"], "--keep", "60")
+    fresh = json.loads(result.stdout)
+    assert fresh["client_secret_expires_at"] == 0 and takes(fresh["client_secret"]) and takes(client["client_secret"])
+    assert run(app, "drop-secrets", client["client_id"]).stdout == "The client has its newest secret alone.\n"
+    assert takes(fresh["client_secret"]) and not takes(client["client_secret"])
+    assert run(app, "rotate-secret", client["client_id"]).exit_code == 0 and not takes(fresh["client_secret"])
+    for word in ("rotate-secret", "drop-secrets"):
+        assert "There is no client with this id." in run(app, word, "gone").stderr
+    assert run(app, "rotate-secret", client["client_id"], "--keep", "-1").exit_code == 2
+
+
 @pytest.mark.parametrize("word", ["approve", "refuse", "suspend", "resume"])
 def test_what_cannot_be_decided_is_said(app: Flask, word: str) -> None:
     of = ["--version", "2"] if word == "approve" else []

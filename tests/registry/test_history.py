@@ -175,13 +175,13 @@ def test_todays_rules_and_policies_judge_what_comes_back(sqlite_url: str, start_
 def test_who_changes_the_client_meanwhile_wins(sqlite_host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     registered = sqlite_host.registered()
     change(sqlite_host, registered, client_name="Two")
-    looked_at = sqlite_host.registrar._as_of_today
+    looked_at = sqlite_host.registrar._as_today
 
     def late(*arguments: Any) -> Any:
         change(sqlite_host, registered, client_name="Three")
         return looked_at(*arguments)
 
-    monkeypatch.setattr(sqlite_host.registrar, "_as_of_today", late)
+    monkeypatch.setattr(sqlite_host.registrar, "_as_today", late)
     with pytest.raises(RaceLostError):
         roll_back(sqlite_host, registered, 1)
     sqlite_host.session.rollback()

@@ -1,0 +1,38 @@
+"""`flask dynreg secrets`: client secrets under the newest of `DYNREG_SECRET_KEYS`."""
+
+import sys
+from functools import partial
+
+import click
+from flask.cli import AppGroup
+
+from flask_dynreg.operations.commands import Desk, operated
+from flask_dynreg.protocol.transactions import in_one_transaction
+
+secrets = AppGroup("secrets", help="Client secrets and the keys under which they are kept.")
+
+
+@secrets.command()
+@click.option("--after", default="", metavar="CLIENT_ID", help="Where to go on: behind this client.")
+@operated("settings:write")
+def reencrypt(desk: Desk, after: str) -> str:
+    """Encrypt secrets anew that are not under the newest of DYNREG_SECRET_KEYS, the older secrets of clients too.
+
+    Clients are registered and change meanwhile as ever. When it has ended, the older keys are not needed any more.
+    """
+    registrar, reencryption = desk.registrar, desk.registrar.reencryption
+    if not registrar.settings.secret_keys:
+        raise click.ClickException("DYNREG_SECRET_KEYS must hold a key.")
+    registrar.sessions.stop_reading()  # who operates may have been looked up: what is ours alone can be tried again
+    last, done, unreadable = after, 0, 0
+    try:
+        with click.progressbar(length=reencryption.count(after), label="Clients", file=sys.stderr) as bar:
+            while part := in_one_transaction(registrar.sessions, partial(reencryption.next_part, last)):
+                last = part.last
+                done, unreadable = done + part.done, unreadable + part.unreadable
+                bar.update(part.clients)
+    except BaseException:
+        if last:
+            click.echo(f"Not done to the end. Go on with --after {last}", err=True)
+        raise
+    return f"{done} secrets are encrypted anew. {unreadable} cannot be read by any key."
