@@ -278,7 +278,8 @@ class DynamicRegistration:
         """Closes registration without a restart: all workers know within 5 seconds, and it is absent from discovery. Clients that
         are there are managed as before. `reason`, of at most 255 characters, is for operators, `by` who does it for the trail.
 
-        Takes part in the transaction of the session: the caller commits.
+        Takes part in the transaction of the session: the caller commits. Raises RaceLostError if somebody else closes or opens it
+        at this moment.
         """
         self.registrar.switch.close(reason, by)
 
@@ -317,5 +318,6 @@ class DynamicRegistration:
 
     def revoke_initial_access_token(self, token_id: int, *, by: str | None = None) -> bool:
         """Makes a token good for nothing, by its number; the clients that came with it stay. False if it is not there, or was
-        revoked before. `by` is who does it, for the trail. Takes part in the transaction of the session: the caller commits."""
+        revoked before. `by` is who does it, for the trail. Takes part in the transaction of the session: the caller commits.
+        Raises RaceLostError if a refusal of who holds it is written at this moment."""
         return self.registrar.tokens.revoke(token_id, by)

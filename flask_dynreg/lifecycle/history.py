@@ -46,9 +46,8 @@ class History(ClientChanges):
         for event in reversed(list(self.chains.events(client.client_id))):
             details, before = details_of(event), event["metadata_before"]
             if event["version"] is None:
-                break  # of another client that had this id
+                break  # from before the trail, or of another client that had this id
             if event["type"] != "registered" and "before" not in details:
-                after = after if event["link"] else None  # before the trail nothing tells what was changed
                 continue
             known = {name: event[name] for name in ("version", "occurred_at", "type", "source")}
             found.append(

@@ -78,7 +78,7 @@ class Chain:
             self.breaks.append(Break(self.name, "altered", event["id"]))
         if event["previous"] != self.seen or (event["type"] == PRUNED and self.counted):
             self.breaks.append(Break(self.name, "removed", event["id"]))
-        self.seen, self.counted = last_link(event, details), self.counted + details.get("removed", 1)
+        self.seen, self.counted = last_link(event, details), self.counted + events_of(event, details)
         if self.client_id and event["version"] is None:
             self.seen = None
 
@@ -98,7 +98,7 @@ def details_of(event: Mapping[str, Any]) -> dict[str, Any]:
     """Empty for what is no JSON object: then somebody has altered it."""
     with suppress(ValueError):
         details = json.loads(event["details"] or "{}")
-        if isinstance(details, dict) and isinstance(details.get("removed", 1), int):
+        if isinstance(details, dict):
             return details
     return {}
 
@@ -107,6 +107,17 @@ def last_link(event: Mapping[str, Any], details: Mapping[str, Any]) -> str | Non
     """The link that comes before the next event."""
     link: str | None = details.get("last") if event["type"] == PRUNED else event["link"]
     return link
+
+
+def events_of(event: Mapping[str, Any], details: Mapping[str, Any]) -> int:
+    """How many events this one stands for."""
+    return number_in(details, "removed") if event["type"] == PRUNED else 1
+
+
+def number_in(details: Mapping[str, Any], name: str) -> int:
+    """0 for what is no number: then somebody has altered it."""
+    number = details.get(name)
+    return number if isinstance(number, int) else 0
 
 
 class Chains:
@@ -210,7 +221,7 @@ class Chains:
     def _begin_with_pruned(self, chain: Chain, linked: Sequence[Event]) -> None:
         """The last one that is removed becomes the one that says so: it stays in its place, and the head where it is."""
         last = linked[-1]
-        count = sum(details_of(event).get("removed", 1) for event in linked)
+        count = sum(events_of(event, details_of(event)) for event in linked)
         details = {"removed": count, "last": last_link(last, details_of(last))}
         event = {
             **{name: last[name] for name in COVERED},

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, func, select
 
-from flask_dynreg.registry.chains import RUN, Chains, details_of, last_link
+from flask_dynreg.registry.chains import RUN, Chains, details_of, last_link, number_in
 from flask_dynreg.registry.credentials import Credentials
 from flask_dynreg.registry.models import Models, table_of
 from flask_dynreg.registry.sessions import Sessions
@@ -72,7 +72,7 @@ class Seals:
         return Comparison(
             is_ours=True,
             missing=seal["events"] - now["events"],
-            pruned=sum(details_of(event)["events"] for event in runs),
+            pruned=sum(number_in(details_of(event), "events") for event in runs),
             same_heads=(seal["chains"], seal["heads"]) == (now["chains"], now["heads"]),
         )
 
