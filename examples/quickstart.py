@@ -66,6 +66,7 @@ PAGES = ("oauth.authorize", "oauth.link", "oauth.sign_out")  # the last is the O
 
 dynreg = DynamicRegistration(store.db)
 dynreg.on_withdrawal(store.end_withdrawn)
+dynreg.in_use(store.with_live_tokens)
 migrate = Migrate(db=store.db, directory=str(Path(__file__).with_name("migrations")))
 server = AuthorizationServer(dynreg)
 server.register_grant(AuthorizationCodeGrant)
@@ -101,7 +102,7 @@ def known_client() -> tuple[Any, str]:
     """RFC 6749 section 4.1.2.1: nobody is sent to an address before it is known to be the client's."""
     asked = request.args
     client = dynreg.query_client(asked.get("client_id", ""))
-    if not client or any(len(asked.getlist(name)) > 1 for name in ("client_id", "redirect_uri")):
+    if not client or client.is_over or any(len(asked.getlist(name)) > 1 for name in ("client_id", "redirect_uri")):
         raise InvalidRequestError("The client that sent you here is not registered.")
     if not client.is_active:
         raise InvalidRequestError("The client that sent you here waits for approval, or is suspended.")
@@ -386,7 +387,7 @@ def served_port() -> int | None:
 
 
 def note_use(_: AuthorizationServer, client: Any, **__: Any) -> None:
-    dynreg.touch(client)
+    client.touch()
 
 
 def start(app: Flask, server: AuthorizationServer, blueprint: Blueprint) -> None:

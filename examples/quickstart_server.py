@@ -93,6 +93,7 @@ class AuthorizationServer(flask_oauth2.AuthorizationServer):
         client = asserted_client(self.dynreg) if method == "private_key_jwt" else self.dynreg.query_client(client_id)
         if (
             client is None
+            or client.is_over
             or method not in methods
             or method != client.token_endpoint_auth_method  # also of one that is suspended, which is told so
             or (form.get("client_id") or client.client_id) != client.client_id

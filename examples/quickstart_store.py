@@ -7,7 +7,7 @@ import hashlib
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -190,6 +190,12 @@ def save_token(issued: dict[str, Any], request: Any) -> None:
     execute(delete(Token).where(Token.expires_at <= now()))
     end(Authorization.expires_at <= now())
     db.session.commit()
+
+
+def with_live_tokens(client_ids: Sequence[str]) -> Iterable[str]:
+    """Of these clients, those that the clean-up must leave."""
+    live = Authorization.client_id.in_(client_ids), Authorization.expires_at > now()
+    return db.session.scalars(select(Authorization.client_id).where(*live))
 
 
 def end_withdrawn(withdrawal: Withdrawal) -> None:

@@ -5,6 +5,7 @@ from flask_dynreg.errors import ConfigurationError, RaceLostError, TemporarilyUn
 from flask_dynreg.extension import DynamicRegistration
 from flask_dynreg.lifecycle.clients import Withdrawal
 from flask_dynreg.metadata.schema import ClientMetadataSchema
+from flask_dynreg.operations.cleaning import CleanUp
 from flask_dynreg.operations.migrations import include_object
 from flask_dynreg.outbound import Fetched, Fetcher, FetchError, GuardedFetcher
 from flask_dynreg.policies.examination import Explanation
@@ -27,6 +28,7 @@ from flask_dynreg.registry.models import (
 )
 from flask_dynreg.registry.principals import Principal, Terms
 from flask_dynreg.registry.tokens import TokenRecord
+from flask_dynreg.registry.tombstones import Removal
 from flask_dynreg.registry.trust import LookAlike, TrustFacts
 from flask_dynreg.signals import (
     client_approved,
@@ -34,6 +36,7 @@ from flask_dynreg.signals import (
     client_recovered,
     client_refused,
     client_registered,
+    client_removed,
     client_resumed,
     client_secret_rotated,
     client_spent_token_used,
@@ -44,6 +47,7 @@ from flask_dynreg.signals import (
 )
 
 __all__ = [
+    "CleanUp",
     "ClientEventMixin",
     "ClientMetadataSchema",
     "ConfigurationEndpoint",
@@ -69,6 +73,7 @@ __all__ = [
     "RaceLostError",
     "RegisteredClientMixin",
     "RegistrationEndpoint",
+    "Removal",
     "RuntimeSettingMixin",
     "StatementIssuerMixin",
     "TemporarilyUnavailableError",
@@ -84,6 +89,7 @@ __all__ = [
     "client_recovered",
     "client_refused",
     "client_registered",
+    "client_removed",
     "client_resumed",
     "client_secret_rotated",
     "client_spent_token_used",

@@ -17,6 +17,8 @@ Check = Callable[[Any], str | None]
 
 PREFIX = "DYNREG_"
 DOORS = ("open", "initial_access_token", "software_statement", "session", "mutual_tls")
+CLOCKS = ("absolute", "pending", "unused", "idle", "secret")
+"""What may end the life of a client. Of several that are over, the first is told as the reason."""
 OPERATIONS = ("read", "update", "delete")
 
 _HOST = r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?"
@@ -76,6 +78,21 @@ def quotas(value: Any) -> str | None:
         for kind, most in value.items()
     )
     return None if right else f"must map some of {', '.join(kinds)} to whole numbers"
+
+
+def client_lifetimes(value: Any) -> str | None:
+    right = isinstance(value, Mapping) and all(
+        door in (*DOORS, "all")
+        and isinstance(clocks, Mapping)
+        and all(
+            clock in CLOCKS and isinstance(seconds, int) and not isinstance(seconds, bool) and 0 < seconds < 2**31
+            for clock, seconds in clocks.items()
+        )
+        for door, clocks in value.items()
+    )
+    if right:
+        return None
+    return f"must map some of {', '.join(DOORS)}, all to objects of seconds for some of {', '.join(CLOCKS)}"
 
 
 def text(value: Any) -> str | None:
@@ -261,6 +278,17 @@ class Settings:
     )
     registration_token_lifetime: int = key(
         0, "How long a registration access token is good, in seconds; 0 for ever.", whole_number(0)
+    )
+    client_lifetimes: Mapping[str, Mapping[str, int]] = key(
+        {},
+        "After how many seconds clients are removed by `flask dynreg clients clean-up`, for each door or `all`: "
+        '`{"open": {"unused": 86400, "idle": 7776000}}`, also `absolute`, `secret` and `pending` (docs/clean-up.md).',
+        client_lifetimes,
+    )
+    tombstone_retention: int = key(
+        7776000,
+        "For how many seconds after its end the id of a client is known to have been one.",
+        whole_number(1),
     )
     limits: tuple[str, ...] = key(
         ["address 600/hour", "server 6000/hour"],

@@ -28,10 +28,11 @@ class RaceLostError(Exception):
 
 
 class UnknownClientError(LookupError):
-    """There is no client with this id, for an operator who may know that."""
+    """There is no client with this id, for an operator who may know that, and what has become of it."""
 
-    def __init__(self) -> None:
-        super().__init__("There is no client with this id.")
+    def __init__(self, removed_at: int | None = None, reason: str = "") -> None:
+        gone = f" It was removed at {removed_at}, for the reason: {reason}." if removed_at is not None else ""
+        super().__init__(f"There is no client with this id.{gone}")
 
 
 class DecisionError(ValueError):

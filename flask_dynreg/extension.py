@@ -11,10 +11,12 @@ from flask_dynreg.access.doors import SessionUser
 from flask_dynreg.access.permissions import OperatorOf
 from flask_dynreg.config import Settings
 from flask_dynreg.errors import ConfigurationError
+from flask_dynreg.lifecycle.cleaning import InUse
 from flask_dynreg.lifecycle.clients import ClientColumns, Withdrawal
 from flask_dynreg.lifecycle.decisions import Verdict
 from flask_dynreg.metadata.schema import ClientMetadataSchema
-from flask_dynreg.operations import api, cli
+from flask_dynreg.operations import api, cleaning, cli
+from flask_dynreg.operations.cleaning import CleanUp
 from flask_dynreg.outbound import Fetcher, GuardedFetcher
 from flask_dynreg.policies.examination import Explanation
 from flask_dynreg.policies.policy import Policy, Profile
@@ -23,10 +25,12 @@ from flask_dynreg.protocol.addresses import Addresses
 from flask_dynreg.protocol.endpoints import ConfigurationEndpoint, RegistrationEndpoint, RegistrationServer
 from flask_dynreg.registrar import Registrar
 from flask_dynreg.registry.client import RegisteredClient
+from flask_dynreg.registry.clients import MOST_AT_ONCE
 from flask_dynreg.registry.credentials import Clock
 from flask_dynreg.registry.models import Models, RegisteredClientMixin, define_models
 from flask_dynreg.registry.principals import NO_TERMS, OPEN, Principal, Terms
 from flask_dynreg.registry.tokens import TokenRecord
+from flask_dynreg.registry.tombstones import Removal
 from flask_dynreg.registry.trust import TrustFacts
 
 WithdrawalHook = Callable[[Withdrawal], None]
@@ -80,6 +84,7 @@ class DynamicRegistration:
         self._withdrawal_hooks: list[WithdrawalHook] = []
         self._session_user: SessionUser | None = None
         self._operator_of: OperatorOf | None = None
+        self._in_use: InUse | None = None
         self._is_in_use = False
         self.blueprint: Blueprint = views.create_blueprint()
         """Where the endpoints are, before any app has it: for `before_request`, or a rate limit of the host's."""
@@ -116,6 +121,17 @@ class DynamicRegistration:
         self._operator_of = operator_of
         return operator_of
 
+    def in_use(self, in_use: InUse) -> InUse:
+        """Registers what says which clients must stay although their time is over, for the clean-up.
+
+        `in_use(client_ids)` gives, of some ids, those of clients that still have live tokens or consents. It may read by the
+        session, and must not write. Raises ConfigurationError once an app was set up.
+        """
+        if self._is_in_use:
+            raise ConfigurationError("in_use must come before init_app.")
+        self._in_use = in_use
+        return in_use
+
     def policy(self, policy: Policy) -> Policy:
         """Makes a function a policy by its own name, for `DYNREG_POLICIES` and the terms of initial access tokens.
 
@@ -145,6 +161,7 @@ class DynamicRegistration:
             policies=self._policies,
             session_user=self._session_user,
             operator_of=self._operator_of,
+            in_use=self._in_use,
             fetcher=GuardedFetcher() if self._fetcher is None else self._fetcher,
         )
         addresses = Addresses(registrar.issuer, settings.url_prefix, app.config["APPLICATION_ROOT"])
@@ -178,14 +195,22 @@ class DynamicRegistration:
         """
         return self.registrar.query_client(client_id)
 
-    def touch(self, client: RegisteredClientMixin) -> None:
-        """Says that a client that came from `query_client` is used: for the token endpoint, once the client has authenticated.
+    def removal(self, client_id: str) -> Removal | None:
+        """That a client with this id was removed, when and why, for operators; None if there was none, or it was long ago.
 
-        `client.last_used_at` (seconds since the epoch) is when that was, to the hour: it is written at most once within one.
-        Takes part in the transaction of the session: the caller commits. Raises TemporarilyUnavailableError when the database
-        cannot be asked.
+        To everybody else a removed client and one that never was must look the same: `query_client` gives None for both. Raises
+        TemporarilyUnavailableError when the database cannot be asked.
         """
-        self.registrar.touch(client)
+        return self.registrar.removal(client_id)
+
+    def clean_up(self, *, batch: int = MOST_AT_ONCE, dry_run: bool = False) -> CleanUp:
+        """Removes the clients whose time is over by `DYNREG_CLIENT_LIFETIMES`, and the tombstones that are; tells how many.
+
+        Commits by itself, for each `batch` of clients. Any number of workers may do it at the same time. With `dry_run` nothing
+        is removed. Raises ConfigurationError if the session holds what is not committed, and TemporarilyUnavailableError when
+        the database cannot do it: what was committed by then is done.
+        """
+        return sum(cleaning.clean_up(self.registrar, batch, dry_run), CleanUp())
 
     def set_operator_metadata(self, client_id: str, /, **members: Any) -> None:
         """Sets members of a client's metadata that are an operator's to set in the schema (`operator=True`); None removes one.

@@ -25,9 +25,10 @@ from flask_dynreg.errors import (
     RaceLostError,
     RefusedMetadataError,
     TemporarilyUnavailableError,
+    UnknownClientError,
 )
+from flask_dynreg.lifecycle.cleaning import Cleaning, InUse
 from flask_dynreg.lifecycle.clients import ClientColumns, Registered, Withdrawal
-from flask_dynreg.lifecycle.decisions import Decisions
 from flask_dynreg.lifecycle.history import History
 from flask_dynreg.lifecycle.repair import Repair
 from flask_dynreg.lifecycle.rotation import Rotation
@@ -54,6 +55,7 @@ from flask_dynreg.registry.clients import ClientRecord, Clients
 from flask_dynreg.registry.credentials import Clock, Credentials, is_client_id, may_be_chosen
 from flask_dynreg.registry.issuers import StatementIssuers
 from flask_dynreg.registry.kept_answers import KeptAnswers
+from flask_dynreg.registry.lifetimes import Lifetimes
 from flask_dynreg.registry.models import LONGEST_TEXT, Models, RegisteredClientMixin
 from flask_dynreg.registry.principals import NO_FACTS, OPEN, STRANGERS, Principal, RequestFacts, Terms
 from flask_dynreg.registry.quotas import Quotas
@@ -63,6 +65,7 @@ from flask_dynreg.registry.secrets import ClientSecrets
 from flask_dynreg.registry.sessions import Sessions
 from flask_dynreg.registry.switch import RegistrationSwitch
 from flask_dynreg.registry.tokens import InitialAccessTokens, subject_of
+from flask_dynreg.registry.tombstones import Removal, Tombstones
 from flask_dynreg.registry.trail import Links, Trail
 from flask_dynreg.registry.trust import OPERATOR, Trust, TrustFacts
 from flask_dynreg.registry.used_statements import UsedStatements
@@ -83,7 +86,7 @@ def configured_issuers(kind: type[Kind], key: str, values: Iterable[Mapping[str,
     return issuers
 
 
-class Registrar(Decisions, History, Repair, Rotation, SecretChanges):
+class Registrar(Cleaning, History, Repair, Rotation, SecretChanges):
     """Everything of one app. It is in `app.extensions["dynreg"]`, and never changes."""
 
     def __init__(
@@ -101,6 +104,7 @@ class Registrar(Decisions, History, Repair, Rotation, SecretChanges):
         policies: Mapping[str, Policy | Profile],
         session_user: SessionUser | None,
         operator_of: OperatorOf | None,
+        in_use: InUse | None,
     ) -> None:
         self._app = app
         self.issuer = str(settings.server_metadata["issuer"])
@@ -120,6 +124,11 @@ class Registrar(Decisions, History, Repair, Rotation, SecretChanges):
         self.certificates = CertificateHeader(settings.certificate_header, settings.trusted_proxies)
         rates = Rates(settings.limits, settings.limits_storage, self.issuer, settings.limits_on_failure)
         self._quotas = Quotas(self.sessions, models, self.issuer, settings.quotas)
+        self._tombstones = Tombstones(
+            self.sessions, models, self.credentials, self.issuer, settings.tombstone_retention
+        )
+        self._lifetimes = Lifetimes(self.sessions, models, self.issuer, settings.client_lifetimes)
+        self._in_use = in_use
         self.switch = RegistrationSwitch(self.sessions, models, self.credentials, self.issuer, self.trail)
         self._reserved_names = ReservedNames(settings.reserved_names)
         self.reencryption = Reencryption(self.sessions, models, self.credentials, self.issuer)
@@ -260,7 +269,7 @@ class Registrar(Decisions, History, Repair, Rotation, SecretChanges):
 
         Raises what `check` raises, ValueError for an id that is none, or is taken, and RaceLostError.
         """
-        if client_id is not None and not (may_be_chosen(client_id) and self._clients.is_free(client_id)):
+        if client_id is not None and not (may_be_chosen(client_id) and self._is_free(client_id)):
             raise DecisionError(
                 "client_id must be of the characters A-Z a-z 0-9 - _, at most 255 of them, and not be taken."
             )
@@ -273,6 +282,10 @@ class Registrar(Decisions, History, Repair, Rotation, SecretChanges):
             return self.register(information, checked, principal, by)
         except IntegrityError as error:  # somebody else takes the id at this moment
             raise RaceLostError() from error
+
+    def _is_free(self, client_id: str) -> bool:
+        """In this order: a client that goes meanwhile has its tombstone by then."""
+        return self._clients.is_free(client_id) and not self._tombstones.has(client_id)
 
     def count_for_quotas(self) -> int:
         """Counts the clients that are there, for quotas that are new, in the session's transaction."""
@@ -287,8 +300,14 @@ class Registrar(Decisions, History, Repair, Rotation, SecretChanges):
         return self._clients.page(after, owner, software_id)
 
     def known_client(self, client_id: str) -> ClientRecord:
-        """Raises LookupError if it is not there."""
-        return self._for_operator(client_id)
+        """Raises LookupError if it is not there, which says what has become of it."""
+        try:
+            return self._for_operator(client_id)
+        except UnknownClientError:
+            removal = self.removal(client_id)
+            if removal is None:
+                raise
+            raise UnknownClientError(removal.removed_at, removal.reason) from None
 
     def issue_token(
         self,
@@ -315,13 +334,20 @@ class Registrar(Decisions, History, Repair, Rotation, SecretChanges):
         except (DBAPIError, TimeoutError) as error:
             raise TemporarilyUnavailableError() from error
 
+    def removal(self, client_id: str) -> Removal | None:
+        """That a client with this id was removed. Raises TemporarilyUnavailableError when the store is down."""
+        try:
+            return self._tombstones.find(client_id) if is_client_id(client_id) else None
+        except (DBAPIError, TimeoutError) as error:
+            raise TemporarilyUnavailableError() from error
+
     def touch(self, client: RegisteredClientMixin) -> None:
         """Notes that a client is used, in the session's transaction.
 
         Raises TemporarilyUnavailableError when the store is down.
         """
         try:
-            self._clients.touch(client, self.credentials.now())
+            self._clients.touch(client, self.credentials.now(), self._lifetimes.noted_every(client.source))
         except (DBAPIError, TimeoutError) as error:
             raise TemporarilyUnavailableError() from error
 

@@ -57,6 +57,9 @@ client_recovered = _signals.signal("client-recovered")
 client_deleted = _signals.signal("client-deleted")
 """A client deleted itself (RFC 7592 section 2.3). Arguments: `client_id: str`."""
 
+client_removed = _signals.signal("client-removed")
+"""The clean-up removed a client whose time was over. Arguments: `client_id: str`, `reason: str` (the clock)."""
+
 registration_refused = _signals.signal("registration-refused")
 """A registration, a read, an update or a deletion was answered with an error. Arguments: `error: str` (its OAuth code),
 `members: tuple[str, ...]` (what was wrong: names of client metadata), `client_id: str | None` (that of the URL, if any)."""

@@ -33,6 +33,7 @@ from flask_dynreg.registry.quotas import Names, Quotas
 from flask_dynreg.registry.secrets import ClientSecrets
 from flask_dynreg.registry.sessions import Sessions
 from flask_dynreg.registry.tokens import InitialAccessTokens
+from flask_dynreg.registry.tombstones import DELETED, Tombstones
 from flask_dynreg.registry.trust import vouched_skeleton
 from flask_dynreg.registry.used_statements import UsedStatements
 
@@ -98,6 +99,7 @@ class ClientChanges:
     _examination: Examination
     _reserved_names: ReservedNames
     _quotas: Quotas
+    _tombstones: Tombstones
     _withdrawal_hooks: tuple[Callable[[Withdrawal], None], ...]
     _client_columns: ClientColumns | None
 
@@ -292,6 +294,7 @@ class ClientChanges:
         RaceLostError."""
         if not self._clients.remove(client, self._event("deleted", client, by=by)):
             raise RaceLostError()
+        self._tombstones.add([(client, DELETED)])
         self._count(self._quotas.of(client), {})
         self._withdraw(Withdrawal(client.client_id, everything=True))
         self._tell(signals.client_deleted, client_id=client.client_id)

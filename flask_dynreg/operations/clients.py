@@ -11,12 +11,14 @@ from flask.cli import AppGroup
 from flask_dynreg.lifecycle.decisions import Verdict
 from flask_dynreg.lifecycle.history import Version
 from flask_dynreg.lifecycle.secrets import LONGEST_KEEP
+from flask_dynreg.operations import cleaning
 from flask_dynreg.operations.commands import NUMBER, Desk, json_object, operated, short
 from flask_dynreg.protocol import views
 from flask_dynreg.protocol.endpoints import RegistrationServer
 from flask_dynreg.registry.clients import ClientRecord
 
 clients = AppGroup("clients", help="Create clients, find them, and decide about those that are there.")
+clients.add_command(cleaning.command)
 
 
 @clients.command()
@@ -178,6 +180,7 @@ def as_json(client: ClientRecord) -> dict[str, Any]:
         "registered_at": client.client_id_issued_at,
         "expires_at": client.expires_at,
         "waiting_since": client.waiting_since,
+        "last_used_at": client.last_used_at,
         "metadata": client.client_metadata,
         "requested": client.requested,
     }

@@ -15,23 +15,26 @@ CLEARING = 60
 MOST_CLEARED = 500
 
 
+def insert_unless_there(table: Table) -> Mapping[str, Insert]:
+    """By the name of the dialect, what adds a row, and nothing where there is one with its primary key."""
+    ignoring = insert(table).prefix_with("IGNORE", dialect="mysql").prefix_with("IGNORE", dialect="mariadb")
+    statements: dict[str, Insert] = {
+        "sqlite": sqlite.insert(table).on_conflict_do_nothing(),
+        "postgresql": postgresql.insert(table).on_conflict_do_nothing(),
+        "mysql": ignoring,
+        "mariadb": ignoring,
+    }
+    # SQLAlchemy keeps the row count of UPDATE and DELETE only.
+    return {name: statement.execution_options(preserve_rowcount=True) for name, statement in statements.items()}
+
+
 class Claims:
     """The rows of a table whose primary key is `digest`. Takes part in the transaction of the session."""
 
     def __init__(self, sessions: Sessions, credentials: Credentials, table: Table) -> None:
         self._sessions = sessions
         self._credentials = credentials
-        ignoring = insert(table).prefix_with("IGNORE", dialect="mysql").prefix_with("IGNORE", dialect="mariadb")
-        statements: dict[str, Insert] = {
-            "sqlite": sqlite.insert(table).on_conflict_do_nothing(),
-            "postgresql": postgresql.insert(table).on_conflict_do_nothing(),
-            "mysql": ignoring,
-            "mariadb": ignoring,
-        }
-        # SQLAlchemy keeps the row count of UPDATE and DELETE only.
-        self._add = {
-            name: statement.execution_options(preserve_rowcount=True) for name, statement in statements.items()
-        }
+        self._add = insert_unless_there(table)
         is_over = table.c.expires_at < bindparam("now")
         self._over = select(table.c.digest).where(is_over).limit(MOST_CLEARED)
         self._clear = delete(table).where(table.c.digest.in_(bindparam("digests", expanding=True)))

@@ -98,8 +98,12 @@ class RegisteredClient(ClientMixin):
     @property
     def is_active(self) -> bool:
         """Whether it may be used. One that waits for approval, is suspended or over can be read and deleted, and gets nothing."""
-        is_over = self.expires_at is not None and self.expires_at <= _registrar().credentials.now()
-        return self.status in ("active", None) and not is_over  # None: not written yet
+        return self.status in ("active", None) and not self.is_over  # None: not written yet
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its time is over, as a policy wanted it: it has to register anew, as one that is not there any more."""
+        return self.expires_at is not None and self.expires_at <= _registrar().credentials.now()
 
     @property
     def requested(self) -> dict[str, Any] | None:

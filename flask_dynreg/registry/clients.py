@@ -58,6 +58,7 @@ class ClientRecord(RegisteredClient):
     keys_changed_at: int | None = None
     older_client_secrets: str | None = None
     trail_head: str | None = None
+    last_used_at: int | None = None
 
     has_other_secrets = False
     """Whether they have changed since it was read: others are not written, as they may have been encrypted anew meanwhile."""
@@ -71,7 +72,7 @@ _CLIENT = [field.name.removeprefix("_") for field in fields(ClientRecord)]
 _SECRETS = ["client_secret", "client_secret_expires_at", "older_client_secrets"]
 _TOKENS = ["registration_access_token", "next_registration_access_token", "spent_registration_access_token"]
 _TOKENS_END = "registration_access_token_expires_at"
-_LATER = {*_TOKENS[1:], _TOKENS_END, "keys_changed_at", "older_client_secrets"}
+_LATER = {*_TOKENS[1:], _TOKENS_END, "keys_changed_at", "older_client_secrets", "last_used_at"}
 """What a new client does not have."""
 _WRITTEN = [*(name for name in _CLIENT if name not in _LATER), "updated_at", "software_id"]
 _CHANGED = [
@@ -94,7 +95,7 @@ _LONGEST_SKELETON = 255
 MOST_AT_ONCE = 200
 """Clients of one page, or that are suspended in one transaction: registering has to wait no longer than that takes."""
 USES_NOTED_EVERY = 3600
-"""Seconds within which a client that is used again is not written again."""
+"""Seconds within which a client that is used again is not written again, unless it would be idle too long by then."""
 _EVENT = [*COVERED, "metadata_before", "link"]
 _FIRST_EVENT = [name for name in _EVENT if name not in ("previous", "metadata_before")]
 """What may be there of the first event of a client: each column costs time."""
@@ -174,6 +175,8 @@ class Clients:
         )
         self._remove = delete(client).where(unchanged, token)
         last_used_at = client.c.last_used_at
+        seen_use = last_used_at.is_not_distinct_from(bindparam("w_last_used_at", type_=last_used_at.type))
+        self._remove_unused = delete(client).where(unchanged, seen_use)
         is_due = or_(last_used_at.is_(None), last_used_at <= bindparam("w_due", type_=last_used_at.type))
         self._touch = update(client).where(this, is_due).values(_binds(client, "c_", ["last_used_at"]))
         told = _binds(event, "e_", _EVENT)
@@ -309,9 +312,9 @@ class Clients:
         self._sessions.forget(client.client_id, gone=False)
         return done
 
-    def touch(self, client: RegisteredClientMixin, now: int) -> None:
-        """Notes that a client is used now, unless that was noted not long ago."""
-        due = now - USES_NOTED_EVERY
+    def touch(self, client: RegisteredClientMixin, now: int, noted_every: int) -> None:
+        """Notes that a client is used now, unless that was noted less than so many seconds ago."""
+        due = now - noted_every
         if client.last_used_at is None or client.last_used_at <= due:
             values = {"w_this": client.client_id, "w_due": due, "c_last_used_at": now}
             self._sessions.connection().execute(self._touch, values)
@@ -321,8 +324,28 @@ class Clients:
         """Deletes a client; False if somebody else changed it since it was read."""
         done = self._change(client, self._remove, self._remove_and_tell, {}, self._told(client, event, None))
         if done:
-            self._trail.erase_versions(client.client_id)
+            self._trail.erase_versions([client.client_id])
         return done
+
+    def remove_all(self, events: Sequence[tuple[ClientRecord, Mapping[str, Any]]]) -> bool:
+        """Deletes clients, each with its event; False if somebody else changed or used one of them since it was read."""
+        connection = self._sessions.connection()
+        seen = [
+            {
+                "w_this": client.client_id,
+                "w_seen": client.version,
+                "w_trail_head": client.trail_head,
+                "w_last_used_at": client.last_used_at,
+            }
+            for client, _ in events
+        ]
+        if connection.execute(self._remove_unused, seen).rowcount != len(seen):
+            return False
+        connection.execute(self._tell, [_values("e_", self._told(client, event, None)) for client, event in events])
+        self._trail.erase_versions([client.client_id for client, _ in events])
+        for client, _ in events:
+            self._sessions.forget(client.client_id, gone=True)
+        return True
 
     def suspend(self, statement_issuer: str, software_id: str | None, reason: str, now: int) -> int:
         """Suspends some of the clients with a statement of this issuer (about this software, if it is named); how many.

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from flask import current_app
 from sqlalchemy import BigInteger, FromClause, Index, Integer, MetaData, String, Table, Text, inspect
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
@@ -34,7 +35,7 @@ class RegisteredClientMixin(RegisteredClient):
     vouches for. `owned_by` is whom the host says it belongs to. `policies` (a JSON array of names) and `terms` (the JSON of
     `Terms`) are what it was registered under. `expires_at` is when it ends, if it does. `requested_metadata` is what it has asked
     to be. `waiting_since` is since when that, or the client itself, waits for an operator. `last_used_at` is when the host said
-    last that it is used, to the hour. Of its registration access tokens, the `next` one was not used yet, and the `spent` one was
+    last that it is used (`touch`). Of its registration access tokens, the `next` one was not used yet, and the `spent` one was
     good before. `keys_changed_at` is when it last changed its keys. `older_client_secrets` (a JSON array of secrets as they are
     kept, each with until when it is good and the end that was told) came before the newest. `trail_head` is the last link of the
     chain of its events.
@@ -74,6 +75,15 @@ class RegisteredClientMixin(RegisteredClient):
     keys_changed_at: Mapped[int | None] = mapped_column(BigInteger)
     older_client_secrets: Mapped[str | None] = mapped_column(Text)
     trail_head: Mapped[str | None] = mapped_column(String(64))
+
+    def touch(self) -> None:
+        """Says that the client is used: for the token endpoint, once it has authenticated.
+
+        `last_used_at` (seconds since the epoch) is written, unless that was done less than an hour ago, or than half of the clock
+        `idle` of its door, if that is less. Takes part in the transaction of the session: the caller commits. Raises
+        TemporarilyUnavailableError when the database cannot be asked.
+        """
+        current_app.extensions["dynreg"].touch(self)
 
     def set_client_metadata(self, value: Mapping[str, Any]) -> None:
         """Replaces the metadata, as they are: nothing is checked. `version` grows when the session writes it."""

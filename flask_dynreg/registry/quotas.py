@@ -1,10 +1,10 @@
 """How many clients there may be: counted in rows of their own, in the transaction that makes, changes or ends a client."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, case, delete, insert, select, update
 
 from flask_dynreg.registry.clients import ClientRecord
 from flask_dynreg.registry.models import Models, table_of
@@ -31,7 +31,8 @@ class Quotas:
         is_free = table.c.clients < bindparam("w_most", type_=table.c.clients.type)
         self._there = select(table.c.clients).where(this)
         self._take = update(table).where(this & is_free).values(clients=table.c.clients + 1)
-        self._give_back = update(table).where(this & (table.c.clients > 0)).values(clients=table.c.clients - 1)
+        fewer = table.c.clients - bindparam("c_gone", type_=table.c.clients.type)
+        self._give_back = update(table).where(this).values(clients=case((fewer > 0, fewer), else_=0))
         self._begin = insert(table).inline()
 
     def of(self, client: ClientRecord) -> Names:
@@ -61,7 +62,7 @@ class Quotas:
         for name in sorted([*lost, *gained]):  # in one order, so that nobody waits for who waits for them
             assert connection is not None
             if name not in gained:
-                connection.execute(self._give_back, {"w_name": name})
+                connection.execute(self._give_back, {"w_name": name, "c_gone": 1})
                 continue
             kind = gained[name]
             if connection.execute(self._take, {"w_name": name, "w_most": self._most[kind]}).rowcount == 1:
@@ -70,6 +71,12 @@ class Quotas:
                 return kind
             connection.execute(self._begin, {"issuer": self._issuer, "name": name, "clients": 1})
         return None
+
+    def give_back(self, clients: Iterable[ClientRecord]) -> None:
+        """Counts clients no more that are gone."""
+        counts = Counter(name for client in clients for name in self.of(client).values())
+        for name, gone in sorted(counts.items()):
+            self._sessions.connection().execute(self._give_back, {"w_name": name, "c_gone": gone})
 
     def count_anew(self) -> int:
         """Counts the clients that are there, for quotas that are new; how many rows there are then.

@@ -95,14 +95,12 @@ class Trail:
         seen = head.c.link == bindparam("w_seen", type_=head.c.link.type)
         self._move = update(head).where(this, seen).values(link=bindparam("c_link"), events=head.c.events + 1)
         self._tell = insert(event).inline()
-        kept = (
-            (event.c.issuer == issuer)
-            & (event.c.client_id == bindparam("w_client_id", type_=Exact))
-            & event.c.metadata_before.is_not(None)
-        )
+        there = (event.c.issuer == issuer) & event.c.metadata_before.is_not(None)
+        kept = there & (event.c.client_id == bindparam("w_client_id", type_=Exact))
         self._beyond = select(event.c.id).where(kept).order_by(event.c.id.desc()).offset(history).limit(1)
-        self._erase = update(event).where(kept).values(metadata_before=None)
-        self._erase_older = self._erase.where(event.c.id <= bindparam("w_last", type_=event.c.id.type))
+        erase = update(event).values(metadata_before=None)
+        self._erase_older = erase.where(kept, event.c.id <= bindparam("w_last", type_=event.c.id.type))
+        self._erase = erase.where(there, event.c.client_id.in_(bindparam("w_client_ids", expanding=True)))
 
     def linked(self, event: Mapping[str, Any], previous: str | None) -> dict[str, Any]:
         """The event as the one after `previous`."""
@@ -168,6 +166,6 @@ class Trail:
         if last is not None:
             connection.execute(self._erase_older, this | {"w_last": last})
 
-    def erase_versions(self, client_id: str) -> None:
-        """Erases the metadata that a client had."""
-        self._sessions.connection().execute(self._erase, {"w_client_id": client_id})
+    def erase_versions(self, client_ids: Sequence[str]) -> None:
+        """Erases the metadata that clients had."""
+        self._sessions.connection().execute(self._erase, {"w_client_ids": client_ids})

@@ -31,6 +31,7 @@ NEEDED = {
     "clients history ID": "clients:read",
     "clients diff ID 1 2": "clients:read",
     "clients roll-back ID 1": "clients:write",
+    "clients clean-up": "clients:delete",
     "issue-token": "tokens:issue",
     "tokens": "tokens:issue",
     "revoke-token 1": "tokens:revoke",

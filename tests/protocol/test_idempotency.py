@@ -226,7 +226,7 @@ def by_hand(dynreg: DynamicRegistration, deed: str, client_id: str) -> None:
     if deed == "touch":
         client = dynreg.query_client(client_id)
         assert client
-        dynreg.touch(client)
+        client.touch()
     elif deed == "suspend":
         dynreg.suspend_client(client_id, "We look into it.")
     else:  # as a host's own code does it

@@ -24,13 +24,20 @@ def start_host(make_app: MakeApp, clock: Clock) -> Iterator[StartHost]:
     with ExitStack() as contexts:
 
         def start(
-            url: str, fetcher: Fetcher | None = None, on_withdrawal: Any = None, policies: Any = None, **config: Any
+            url: str,
+            fetcher: Fetcher | None = None,
+            on_withdrawal: Any = None,
+            policies: Any = None,
+            in_use: Any = None,
+            **config: Any,
         ) -> Host:
             db = SQLAlchemy()
             note = define_notes(db)
             dynreg = DynamicRegistration(db, clock=clock, fetcher=fetcher, policies=policies)
             if on_withdrawal:
                 dynreg.on_withdrawal(on_withdrawal)
+            if in_use:
+                dynreg.in_use(in_use)
             config = {"DYNREG_ACCESS": ["open", "initial_access_token"], "SQLALCHEMY_DATABASE_URI": url} | config
             app = make_app(db, dynreg, **config)
             contexts.enter_context(app.app_context())

@@ -87,7 +87,7 @@ class Host:
     def rows(self, model: Any) -> Sequence[RowMapping]:
         """What everybody sees of a table, in the order in which it was written."""
         table = model.__table__
-        (order,) = [table.c[name] for name in ("id", "client_id_issued_at", "name") if name in table.c][:1]
+        (order,) = [table.c[name] for name in ("id", "client_id_issued_at", "name", "client_id") if name in table.c][:1]
         with self.db.engine.connect() as connection:
             return connection.execute(select(table).order_by(order)).mappings().all()
 

@@ -120,7 +120,7 @@ def touched(host: Host, client_id: str) -> list[str]:
     client = host.dynreg.query_client(client_id)
     assert client
     with heard(host.db.engine) as words:
-        host.dynreg.touch(client)
+        client.touch()
         assert not host.session.dirty
         host.session.commit()
     return words
@@ -144,7 +144,7 @@ def test_the_use_of_a_client_is_noted_once_an_hour(host: Host) -> None:
 def test_it_is_noted_in_the_hosts_transaction(host: Host) -> None:
     client = host.dynreg.query_client(host.registered().client.client_id)
     assert client
-    host.dynreg.touch(client)
+    client.touch()
     assert client.last_used_at == host.clock.now and host.clients()[0]["last_used_at"] is None
     host.session.rollback()
     assert client.last_used_at is None and host.clients()[0]["last_used_at"] is None
@@ -157,7 +157,7 @@ def test_another_worker_that_has_noted_it_is_not_undone(host: Host) -> None:
         host.clock.now += 1
         touched(host, client.client_id)
     host.clock.now -= 1
-    host.dynreg.touch(client)
+    client.touch()
     host.session.commit()
     assert host.clients()[0]["last_used_at"] == host.clock.now + 1
 
@@ -167,5 +167,5 @@ def test_a_database_that_is_down_is_told_as_authlib_answers_it() -> None:
         client = dynreg.models.client()
         client.client_id = "a"
         with pytest.raises(TemporarilyUnavailableError):
-            dynreg.touch(client)
+            client.touch()
         assert client.last_used_at is None

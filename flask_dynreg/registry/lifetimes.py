@@ -1,0 +1,116 @@
+"""When a client is dead, by the clocks of the door by which it came in; and finding those that are."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any, NamedTuple
+
+from sqlalchemy import BigInteger, Connection, FromClause, Select, and_, bindparam, case, func, or_, select
+from sqlalchemy.sql.elements import ColumnElement
+
+from flask_dynreg.config import DOORS
+from flask_dynreg.registry.clients import USES_NOTED_EVERY, ClientRecord
+from flask_dynreg.registry.models import Models, table_of
+from flask_dynreg.registry.sessions import Sessions
+
+LIFETIME = "lifetime"
+"""What is told of a client that is over by itself, as a policy wanted it: at `expires_at`."""
+
+_NOW = bindparam("w_now", type_=BigInteger)
+_MARIADB_SKIPS, _MYSQL_SKIPS = (10, 6), (8, 0)
+
+
+class DeadClient(NamedTuple):
+    """A client that was dead when it was read: by which door it had come, and by which clock it is dead."""
+
+    client_id: str
+    source: str
+    clock: str
+    version: int
+    last_used_at: int | None
+
+
+class Lifetimes:
+    """The clocks of one issuer: `lifetimes` has, for a door or `all`, seconds by the names of clocks.
+
+    Who came by none of the doors, such as by an operator's hand, is never dead.
+    """
+
+    def __init__(
+        self, sessions: Sessions, models: Models, issuer: str, lifetimes: Mapping[str, Mapping[str, int]]
+    ) -> None:
+        self._sessions = sessions
+        self._of = {door: lifetimes.get(door, lifetimes.get("all", {})) for door in DOORS}
+        client = table_of(models.client)
+        clocks: list[tuple[ColumnElement[bool], str]] = [(client.c.expires_at <= _NOW, LIFETIME)]
+        for door, seconds in self._of.items():
+            came_in = client.c.source == door
+            clocks += [(came_in & _is_over(client, clock, each), clock) for clock, each in seconds.items()]
+        clock = case(*clocks).label("clock")
+        is_dead = and_(
+            client.c.issuer == issuer, client.c.source.in_(DOORS), or_(*(condition for condition, _ in clocks))
+        )
+        self._count = select(func.count()).select_from(client).where(is_dead)
+        self._find = (
+            select(client.c.client_id, client.c.source, clock, client.c.version, client.c.last_used_at)
+            .where(client.c.client_id > bindparam("w_after", type_=client.c.client_id.type), is_dead)
+            .order_by(client.c.client_id)
+            .limit(bindparam("w_most"))
+        )
+        record = [client.c[field.name.removeprefix("_")] for field in fields(ClientRecord)]
+        these = client.c.client_id.in_(bindparam("w_these", expanding=True))
+        self._again = select(*record, clock).where(these, is_dead)
+
+    def noted_every(self, door: str | None) -> int:
+        """Seconds within which a use that follows another one need not be noted: half of what may pass without any at most."""
+        idle = self._of.get(door or "", {}).get("idle")
+        return USES_NOTED_EVERY if idle is None else min(USES_NOTED_EVERY, idle // 2)
+
+    def count(self, now: int) -> int:
+        """How many are dead."""
+        row = self._sessions.first(self._count, {"w_now": now})
+        assert row
+        return int(row[0])
+
+    def dead(self, after: str, most: int, now: int) -> Sequence[DeadClient]:
+        """Of those that are dead the first ones behind `after`, in the order of their ids."""
+        rows = self._sessions.all(self._find, {"w_after": after, "w_most": most, "w_now": now})
+        return [DeadClient(*tuple(row)) for row in rows]
+
+    def locked(self, dead: Sequence[DeadClient], now: int) -> Sequence[tuple[ClientRecord, str]]:
+        """Those that are dead still, as they were read, and that nobody else has in hand: each with its clock.
+
+        Nobody can change them before the transaction is over, but on SQLite.
+        """
+        connection = self._sessions.connection()
+        known = {(client.client_id, client.version, client.last_used_at) for client in dead}
+        these = {"w_these": [client.client_id for client in dead], "w_now": now}
+        rows = connection.execute(_locking(self._again, connection), these).all()
+        found = [(ClientRecord(*tuple(row)[:-1]), row.clock) for row in rows]
+        return [each for each in found if (each[0].client_id, each[0].version, each[0].last_used_at) in known]
+
+
+def _is_over(client: FromClause, clock: str, seconds: int) -> ColumnElement[bool]:
+    """What a clock of so many seconds says of a client."""
+    columns = client.c
+    begin, runs = {
+        "absolute": (columns.client_id_issued_at, None),
+        "pending": (columns.waiting_since, columns.requested_metadata.is_(None)),
+        "unused": (columns.client_id_issued_at, columns.last_used_at.is_(None)),
+        "idle": (columns.last_used_at, None),
+        # An older secret is over before the newest one is.
+        "secret": (
+            columns.client_secret_expires_at,
+            columns.client_secret.is_not(None) & (columns.client_secret_expires_at > 0),
+        ),
+    }[clock]
+    is_over: ColumnElement[bool] = begin + seconds <= _NOW
+    return is_over if runs is None else runs & is_over
+
+
+def _locking(statement: Select[Any], connection: Connection) -> Select[Any]:
+    """Rows that another worker has in hand are left to it, where the database can do so; elsewhere they are waited for."""
+    dialect: Any = connection.dialect
+    skips = True
+    if dialect.name in ("mysql", "mariadb"):
+        skips = dialect.server_version_info >= (_MARIADB_SKIPS if dialect.is_mariadb else _MYSQL_SKIPS)
+    return statement.with_for_update(skip_locked=skips)
