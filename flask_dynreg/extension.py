@@ -207,8 +207,8 @@ class DynamicRegistration:
         """Removes the clients whose time is over by `DYNREG_CLIENT_LIFETIMES`, and the tombstones that are; tells how many.
 
         Commits by itself, for each `batch` of clients. Any number of workers may do it at the same time. With `dry_run` nothing
-        is removed. Raises ConfigurationError if the session holds what is not committed, and TemporarilyUnavailableError when
-        the database cannot do it: what was committed by then is done.
+        is removed. Raises ConfigurationError if the session holds what is not committed, and TemporarilyUnavailableError or
+        SQLAlchemy's DBAPIError when the database cannot do it: what was committed by then is done.
         """
         return sum(cleaning.clean_up(self.registrar, batch, dry_run), CleanUp())
 

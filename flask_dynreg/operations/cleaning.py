@@ -43,7 +43,8 @@ def clean_up(registrar: Registrar, batch: int, dry_run: bool, by: str | None = N
     """What was done with each batch of at most so many clients, once that is committed.
 
     The host is asked for those that are in use while nothing is locked. Any number of workers may do this at the same time.
-    Raises ConfigurationError where the session holds what is not committed, and TemporarilyUnavailableError.
+    Raises ConfigurationError where the session holds what is not committed, and TemporarilyUnavailableError or DBAPIError where
+    the database cannot do it.
     """
     after = ""
     while dead := _read(registrar, after, batch):

@@ -1,0 +1,99 @@
+"""Whatever clients there are and whatever clocks: exactly the dead are gone after a clean-up."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from itertools import count
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import delete, insert, select
+
+from flask_dynreg.config import CLOCKS, DOORS
+from flask_dynreg.registry.lifetimes import Lifetimes
+from tests.registry.host import Host
+
+NUMBERS = count()
+MOMENTS = st.integers(-12, 0)
+Clocks = Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True)
+class Life:
+    """What there is in the row of a client; times in seconds from now."""
+
+    source: str | None
+    client_id_issued_at: int
+    last_used_at: int | None
+    client_secret: str | None
+    client_secret_expires_at: int | None
+    waiting_since: int | None
+    requested_metadata: str | None
+    expires_at: int | None
+
+
+lives = st.builds(
+    Life,
+    source=st.sampled_from([*DOORS, "operator", None]),
+    client_id_issued_at=MOMENTS,
+    last_used_at=st.none() | MOMENTS,
+    client_secret=st.sampled_from([None, "x"]),
+    client_secret_expires_at=st.none() | st.integers(-12, 2),
+    waiting_since=st.none() | MOMENTS,
+    requested_metadata=st.sampled_from([None, "{}"]),
+    expires_at=st.none() | st.integers(-2, 2),
+)
+clocks = st.dictionaries(
+    st.sampled_from([*DOORS, "all"]), st.dictionaries(st.sampled_from(CLOCKS), st.integers(1, 12)), max_size=4
+)
+
+
+def is_dead(life: Life, lifetimes: Clocks) -> bool:
+    """The same once more, in words of Python."""
+    if life.source not in DOORS:
+        return False
+    if life.expires_at is not None and life.expires_at <= 0:
+        return True
+    for clock, seconds in lifetimes.get(life.source, lifetimes.get("all", {})).items():
+        begin: int | None
+        if clock == "absolute":
+            begin = life.client_id_issued_at
+        elif clock == "unused":
+            begin = life.client_id_issued_at if life.last_used_at is None else None
+        elif clock == "idle":
+            begin = life.last_used_at
+        elif clock == "pending":
+            begin = None if life.requested_metadata else life.waiting_since
+        else:
+            begin = life.client_secret_expires_at if life.client_secret else None
+        if begin is not None and begin + seconds <= 0:
+            return True
+    return False
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(some=st.lists(lives, max_size=12), lifetimes=clocks, batch=st.integers(1, 5), data=st.data())
+def test_exactly_the_dead_are_gone(
+    host: Host, some: list[Life], lifetimes: Clocks, batch: int, data: st.DataObject
+) -> None:
+    host.registrar._lifetimes = Lifetimes(host.registrar.sessions, host.models, host.registrar.issuer, lifetimes)
+    names = {f"client-{next(NUMBERS)}": life for life in some}
+    used = set(data.draw(st.lists(st.sampled_from(sorted(names)), unique=True))) if names else set()
+    host.registrar._in_use = lambda client_ids: used & set(client_ids)
+    model = host.models.client
+    host.session.execute(delete(model))
+    for name, life in names.items():
+        row = {"client_id": name, "issuer": host.registrar.issuer, "client_metadata": "{}", "version": 1}
+        times = {
+            column: value + host.clock.now if isinstance(value, int) else value
+            for column, value in asdict(life).items()
+        }
+        times["client_secret_expires_at"] = times["client_secret_expires_at"] or 0
+        host.session.execute(insert(model.__table__), row | times)  # type: ignore[arg-type]
+    host.session.commit()
+    dead = {name for name, life in names.items() if is_dead(life, lifetimes)}
+    would = host.dynreg.clean_up(batch=batch, dry_run=True)
+    done = host.dynreg.clean_up(batch=batch)
+    assert done == would and done.removed.total() == len(dead - used) and done.in_use == len(dead & used)
+    assert set(host.session.scalars(select(model.client_id))) == names.keys() - (dead - used)
+    assert all(host.dynreg.removal(name) for name in dead - used)
+    host.session.rollback()
