@@ -16,6 +16,7 @@ from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
 from flask_dynreg import DynamicRegistration, GuardedFetcher, Permission, Terms
+from flask_dynreg.access import client_assertions
 from flask_dynreg.config import DOORS
 from flask_dynreg.metadata import key_sets, remote_keys
 from flask_dynreg.metadata.signers import Signer
@@ -197,6 +198,14 @@ def test_the_use_of_a_client_is_noted_as_it_is_shown(make_app: MakeApp) -> None:
         assert client and client.last_used_at is None
         server.send_signal("after_authenticate_client", client=client, grant=None)
         assert client.last_used_at
+
+
+# ---- docs/rotation.md
+
+
+def test_the_age_of_an_assertion_is_told() -> None:
+    page = (ROOT / "docs" / "rotation.md").read_text(encoding="utf-8")
+    assert f"at most {client_assertions.MAX_AGE} seconds ago" in page
 
 
 # ---- docs/outbound.md

@@ -106,18 +106,18 @@ class Rotation(ClientChanges):
         """
         try:
             client, proof = self._proven(client_id, assertion, audience)
-        except (InvalidJWTError, InvalidClientError) as fault:
+            if not self._used.use(one_time(proof, audience)):
+                raise InvalidJWTError("must not have been used before (jti).")
+        except InvalidJWTError as fault:
             signals.logger.info("A client is not recovered: its assertion %s", fault)
             raise UnprovenClientError() from None
-        if not self._used.use(one_time(proof, audience)):
-            raise UnprovenClientError()
         token = self._only_token(client, self._event("recovered", client))
         self._tell(signals.client_recovered, client_id=client.client_id)
         return client, token
 
     def _proven(self, client_id: str, assertion: object, audience: str) -> tuple[ClientRecord, JWT]:
-        """Nothing is asked of the database, and no key is fetched, for what is no good anyway. Raises InvalidJWTError,
-        InvalidClientError and TemporarilyUnavailableError."""
+        """Nothing is asked of the database, and no key is fetched, for what is no good anyway. Raises InvalidJWTError and
+        TemporarilyUnavailableError."""
         now, name = self.credentials.now(), "token_endpoint_auth_signing_alg"
         supported = self.settings.server_metadata.get(f"{name}_values_supported", SIGNATURES)
         algorithms = [same for algorithm in supported for same in names_of(algorithm)]
@@ -129,7 +129,11 @@ class Rotation(ClientChanges):
             raise InvalidJWTError("must be of a client that has not changed its keys for a day.")
         if name in client.client_metadata:
             proof.check_algorithm(names_of(client.client_metadata[name]))
-        proof.check_signature(client.key_set(proof.kid))
+        try:
+            keys = client.key_set(proof.kid)
+        except InvalidClientError as error:
+            raise InvalidJWTError(f"must be signed by a key that is there. {error.description}") from error
+        proof.check_signature(keys)
         return client, proof
 
     def _only_token(self, client: ClientRecord, event: Mapping[str, Any]) -> str:

@@ -235,6 +235,21 @@ def test_a_token_is_issued_listed_and_revoked(call: Call, http: FlaskClient) -> 
     assert http.post("/oauth2/register", json=CLIENT, headers=bearer(token)).status_code == 401
 
 
+def test_a_client_gets_a_new_registration_access_token(
+    call: Call, app: Flask, http: FlaskClient, dynreg: DynamicRegistration
+) -> None:
+    client = registered(http, **PUBLIC)
+    path = f"/clients/{client['client_id']}/registration-access-token"
+    fresh = told(call("POST", path), 201)
+    assert fresh.keys() == {"registration_client_uri", "registration_access_token"}
+    assert read(http, client | fresh).status_code == 200 and read(http, client).status_code == 401
+    with app.app_context():
+        event = dynreg.models.event
+        details = dynreg._db.session.scalar(dynreg._db.select(event.details).where(event.type == "token_reissued"))
+    assert json.loads(details)["by"] == "ann"
+    assert told(call("POST", "/clients/gone/registration-access-token"), 404)["error"] == "invalid_request"
+
+
 def test_registration_is_closed_and_opened(call: Call, http: FlaskClient) -> None:
     assert told(call("PUT", "/registration", {"closed": "Maintenance"}))["closed"] == "Maintenance"
     assert http.post("/oauth2/register", json=CLIENT).status_code == 404

@@ -172,6 +172,19 @@ def test_a_client_gets_a_new_secret_and_the_older_one_ends(app: Flask, dynreg: D
     assert run(app, "rotate-secret", client["client_id"], "--keep", "-1").exit_code == 2
 
 
+def test_a_client_gets_a_new_token_and_its_older_ones_are_dead(
+    app: Flask, dynreg: DynamicRegistration, http: FlaskClient
+) -> None:
+    client = created(app)
+    token = run(app, "reissue-token", client["client_id"]).stdout.strip()
+    assert read(http, client | {"registration_access_token": token}).get_json()["registration_access_token"] == token
+    assert read(http, client).status_code == 401
+    with app.app_context():
+        events = dynreg._db.session.scalars(dynreg._db.select(dynreg.models.event.type))
+        assert list(events) == ["registered", "token_reissued", "spent_token_used"]
+    assert "There is no client with this id." in run(app, "reissue-token", "gone").stderr
+
+
 @pytest.mark.parametrize("word", ["approve", "refuse", "suspend", "resume"])
 def test_what_cannot_be_decided_is_said(app: Flask, word: str) -> None:
     of = ["--version", "2"] if word == "approve" else []
@@ -183,6 +196,12 @@ def test_what_cannot_be_decided_is_said(app: Flask, word: str) -> None:
     run(app, "refuse", client["client_id"], "--reason", "x")
     result = run(app, word, client["client_id"], *of, "--reason", "x")
     assert result.exit_code == 1 and "client" in result.stderr
+
+
+def test_nobody_gets_a_token_that_nobody_can_use(make_app: MakeApp, sqlite_url: str) -> None:
+    app = make_app(DYNREG_MANAGEMENT=[], SQLALCHEMY_DATABASE_URI=sqlite_url)
+    result = run(app, "reissue-token", registered(app.test_client(), **PUBLIC)["client_id"])
+    assert result.exit_code == 1 and "DYNREG_MANAGEMENT" in result.stderr
 
 
 def test_the_command_says_that_tables_are_missing(app: Flask, dynreg: DynamicRegistration) -> None:
