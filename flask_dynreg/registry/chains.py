@@ -207,8 +207,9 @@ class Chains:
             elif any(event["type"] != PRUNED for event in chain.old):
                 is_over = bool(chain.client_id) and chain.seen is None and len(chain.old) == chain.found.events
                 linked = [event for event in chain.old if event["link"] is not None]
-                if linked and not is_over:
-                    self._begin_with_pruned(chain, linked)
+                if linked and not is_over and not self._begin_with_pruned(chain, linked):
+                    yield 0, []  # somebody else prunes it at this moment
+                    continue
                 gone = [event["id"] for event in chain.old if is_over or event not in linked[-1:]]
                 for start in range(0, len(gone), PAGE):
                     self._sessions.connection().execute(self._delete, {"these": gone[start : start + PAGE]})
@@ -218,8 +219,11 @@ class Chains:
         """Writes an event about what was pruned, in the session's transaction."""
         self._trail.note(RUNS, RUN, by=by, events=removed)
 
-    def _begin_with_pruned(self, chain: Chain, linked: Sequence[Event]) -> None:
-        """The last one that is removed becomes the one that says so: it stays in its place, and the head where it is."""
+    def _begin_with_pruned(self, chain: Chain, linked: Sequence[Event]) -> bool:
+        """The last one that is removed becomes the one that says so: it stays in its place, and the head where it is.
+
+        False if it is not there any more.
+        """
         last = linked[-1]
         count = sum(events_of(event, details_of(event)) for event in linked)
         details = {"removed": count, "last": last_link(last, details_of(last))}
@@ -230,11 +234,11 @@ class Chains:
             "initial_access_token_id": None,
             "details": json.dumps(details if chain.client_id else details | {"subject": chain.subject}),
             "metadata_before": None,
+            "previous": None,
         }
-        values = self._trail.linked(event, None)
-        self._sessions.connection().execute(
-            self._replace.values(**values), {"w_id": last["id"], "w_link": last["link"]}
-        )
+        event["link"] = self._links.of(event)
+        this = {"w_id": last["id"], "w_link": last["link"]}
+        return self._sessions.connection().execute(self._replace.values(**event), this).rowcount == 1
 
     # ---- Chains with their heads
 

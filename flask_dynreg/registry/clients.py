@@ -90,14 +90,14 @@ _CHANGED = [
     "keys_changed_at",
     "trail_head",
 ]
-_TOLD = ["client_id", "source", "initial_access_token_id", "trail_head"]
+_SUSPENDED = ["client_id", "version", "source", "initial_access_token_id", "trail_head"]
 _LONGEST_SKELETON = 255
 MOST_AT_ONCE = 200
 """Clients of one page, or that are suspended in one transaction: registering has to wait no longer than that takes."""
 USES_NOTED_EVERY = 3600
 """Seconds within which a client that is used again is not written again, unless it would be idle too long by then."""
 _EVENT = [*COVERED, "metadata_before", "link"]
-_FIRST_EVENT = [name for name in _EVENT if name not in ("previous", "metadata_before")]
+_FIRST_EVENT = {f"e_{name}": name for name in _EVENT if name not in ("previous", "metadata_before")}
 """What may be there of the first event of a client: each column costs time."""
 
 
@@ -182,7 +182,7 @@ class Clients:
         told = _binds(event, "e_", _EVENT)
         self._tell = insert(event).inline().values(told)
         # PostgreSQL does both in one statement, which saves a round trip.
-        self._tell_first = insert(event).inline().values({name: told[name] for name in _FIRST_EVENT})
+        self._tell_first = insert(event).inline().values({name: told[name] for name in _FIRST_EVENT.values()})
         self._add_and_tell = self._tell_first.add_cte(self._add.cte("client"))
         self._replace_and_tell, self._remove_and_tell = (
             insert(event)
@@ -193,7 +193,7 @@ class Clients:
         )
         is_alive = client.c.status.in_(("active", "pending"))
         self._suspendable = (
-            select(*(client.c[name] for name in [*_TOLD, "version"]))
+            select(*(client.c[name] for name in _SUSPENDED))
             .where(client.c.issuer == issuer, is_alive)
             .where(client.c.statement_issuer == bindparam("w_statement_issuer"))
             .limit(MOST_AT_ONCE)
@@ -251,7 +251,7 @@ class Clients:
         values |= {"updated_at": client.client_id_issued_at, "software_id": client.software_id}
         values = {name: values[name] for name in self._written}
         connection = self._sessions.connection()
-        told = {f"e_{name}": told[name] for name in _FIRST_EVENT}
+        told = {parameter: told[name] for parameter, name in _FIRST_EVENT.items()}
         if columns or self._added_apart or connection.dialect.name != "postgresql":
             connection.execute(self._add.values(**columns) if columns else self._add, _values("c_", values))
             connection.execute(self._tell_first, told)
@@ -397,7 +397,7 @@ class Clients:
 
     def _told(self, client: ClientRecord, event: Mapping[str, Any], version: int | None) -> dict[str, Any]:
         """The row of an event, after which the client has this version; None after its end."""
-        return self._row({name: getattr(client, name) for name in _TOLD}, event, version)
+        return self._row(vars(client), event, version)
 
     def _row(self, client: Mapping[str, Any], event: Mapping[str, Any], version: int | None) -> dict[str, Any]:
         details = event["details"]
@@ -408,10 +408,12 @@ class Clients:
             "initial_access_token_id": client["initial_access_token_id"],
             "version": version,
             "metadata_before": None,
+            "previous": client["trail_head"],
             **event,
             "details": json.dumps(details) if details else None,
         }
-        return self._trail.linked(row, client["trail_head"])
+        row["link"] = self._trail.link_of(row)
+        return row
 
 
 _ATTRIBUTES = dict(zip(_CLIENT, (field.name for field in fields(ClientRecord)), strict=True))

@@ -85,7 +85,7 @@ class Trail:
         self._sessions = sessions
         self._credentials = credentials
         self._issuer = issuer
-        self._links = links
+        self.link_of = links.of
         self._history = history
         head, event = table_of(models.trail_head), table_of(models.event)
         this = (head.c.issuer == issuer) & (head.c.subject == bindparam("w_subject", type_=Exact))
@@ -101,11 +101,6 @@ class Trail:
         erase = update(event).values(metadata_before=None)
         self._erase_older = erase.where(kept, event.c.id <= bindparam("w_last", type_=event.c.id.type))
         self._erase = erase.where(there, event.c.client_id.in_(bindparam("w_client_ids", expanding=True)))
-
-    def linked(self, event: Mapping[str, Any], previous: str | None) -> dict[str, Any]:
-        """The event as the one after `previous`."""
-        after = {**event, "previous": previous}
-        return {**after, "link": self._links.of(after)}
 
     def note(
         self,
@@ -123,20 +118,19 @@ class Trail:
         connection, this = self._sessions.connection(), {"w_subject": subject}
         seen: str | None = connection.execute(self._find, this).scalar()
         stated = {"subject": subject, **details}
-        event = self.linked(
-            {
-                "issuer": self._issuer,
-                "client_id": NO_CLIENT,
-                "type": type_,
-                "occurred_at": self._credentials.now(),
-                "source": source,
-                "initial_access_token_id": initial_access_token_id,
-                "details": json.dumps({name: value for name, value in stated.items() if value is not None}),
-                "version": None,
-                "metadata_before": None,
-            },
-            seen,
-        )
+        event = {
+            "issuer": self._issuer,
+            "client_id": NO_CLIENT,
+            "type": type_,
+            "occurred_at": self._credentials.now(),
+            "source": source,
+            "initial_access_token_id": initial_access_token_id,
+            "details": json.dumps({name: value for name, value in stated.items() if value is not None}),
+            "version": None,
+            "metadata_before": None,
+            "previous": seen,
+        }
+        event["link"] = self.link_of(event)
         if seen is None:
             row = {"issuer": self._issuer, "subject": subject, "link": event["link"], "events": 1}
             try:

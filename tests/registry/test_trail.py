@@ -269,6 +269,15 @@ def test_refusals_at_once_leave_a_chain(host: Host) -> None:
     assert [row["type"] for row in host.rows(host.models.event)] == ["token_issued"] + ["registration_refused"] * 16
 
 
+def test_what_somebody_else_prunes_meanwhile_stays_sound(sqlite_host: Host) -> None:
+    for registered in (sqlite_host.registered(), sqlite_host.registered()):
+        sqlite_host.registrar.update(sqlite_host.record(registered), sqlite_host.checked(client_name="Two"))
+    sqlite_host.session.commit()
+    one, other = (sqlite_host.registrar.chains.prune(sqlite_host.clock.now + 1) for _ in range(2))
+    assert [next(one), next(other), next(one)] == [(2, []), (2, []), (0, [])]
+    assert breaks(sqlite_host) == [] and list(one) == list(other) == []
+
+
 def test_clients_of_an_issuer_that_are_suspended_have_it_in_their_chains(host: Host) -> None:
     registered = [host.registered() for _ in range(3)]
     host.session.execute(text("UPDATE dynreg_client SET statement_issuer = 'directory'"))
