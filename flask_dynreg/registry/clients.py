@@ -289,7 +289,7 @@ class Clients:
                 client._client_metadata,
             )
             if told["metadata_before"] is not None:
-                self._trail.keep_versions(client.client_id)
+                self._trail.keep_versions(client.client_id, client.version)
         return done
 
     def swap_tokens(
@@ -324,7 +324,7 @@ class Clients:
         """Deletes a client; False if somebody else changed it since it was read."""
         done = self._change(client, self._remove, self._remove_and_tell, {}, self._told(client, event, None))
         if done:
-            self._trail.erase_versions([client.client_id])
+            self._trail.erase_versions([client])
         return done
 
     def remove_all(self, events: Sequence[tuple[ClientRecord, Mapping[str, Any]]]) -> bool:
@@ -342,7 +342,7 @@ class Clients:
         if connection.execute(self._remove_unused, seen).rowcount != len(seen):
             return False
         connection.execute(self._tell, [_values("e_", self._told(client, event, None)) for client, event in events])
-        self._trail.erase_versions([client.client_id for client, _ in events])
+        self._trail.erase_versions([client for client, _ in events])
         for client, _ in events:
             self._sessions.forget(client.client_id, gone=True)
         return True

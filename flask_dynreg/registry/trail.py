@@ -6,7 +6,7 @@ import json
 from base64 import urlsafe_b64decode
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -37,6 +37,13 @@ _encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 def digest_of(metadata: str) -> str:
     """What stays of metadata that are erased: SHA-256, in hexadecimal."""
     return sha256(metadata.encode()).hexdigest()
+
+
+class Versioned(Protocol):
+    """A client, with its last version."""
+
+    client_id: str
+    version: int
 
 
 class Links:
@@ -153,13 +160,17 @@ class Trail:
         details = {**(event["details"] or {}), "changed": changed, "before": digest_of(before)}
         return {**event, "details": details, "metadata_before": before if self._history else None}
 
-    def keep_versions(self, client_id: str) -> None:
-        """Erases the metadata of a client that are older than `DYNREG_HISTORY` says."""
+    def keep_versions(self, client_id: str, version: int) -> None:
+        """Erases the metadata of a client that are older than `DYNREG_HISTORY` says; it has this version now."""
+        if version - 1 <= self._history:
+            return
         connection, this = self._sessions.connection(), {"w_client_id": client_id}
         last = connection.execute(self._beyond, this).scalar()
         if last is not None:
             connection.execute(self._erase_older, this | {"w_last": last})
 
-    def erase_versions(self, client_ids: Sequence[str]) -> None:
+    def erase_versions(self, clients: Sequence[Versioned]) -> None:
         """Erases the metadata that clients had."""
-        self._sessions.connection().execute(self._erase, {"w_client_ids": client_ids})
+        changed = [client.client_id for client in clients if client.version > 1]
+        if changed:
+            self._sessions.connection().execute(self._erase, {"w_client_ids": changed})
