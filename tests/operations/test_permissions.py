@@ -24,6 +24,8 @@ NEEDED = {
     "clients refuse ID --reason x": "clients:approve",
     "clients suspend ID --reason x": "clients:approve",
     "clients resume ID --reason x": "clients:approve",
+    "clients rotate-secret ID": "clients:write",
+    "clients drop-secrets ID": "clients:write",
     "clients delete ID": "clients:delete",
     "clients migrate -": "clients:write",
     "clients revalidate": "clients:read",
@@ -49,6 +51,7 @@ NEEDED = {
     "registration open": "settings:write",
     "registration count": "settings:write",
     "registration status": "settings:write",
+    "secrets reencrypt": "settings:write",
 }
 """The permission that each command needs."""
 
