@@ -108,7 +108,8 @@ def test_each_request_is_a_few_statements_and_one_commit(server: Server) -> None
         assert words == ["SELECT", *write["UPDATE"], "COMMIT"]
     with heard(server.engine) as words:
         delete(server.http, client)
-        assert words == ["SELECT", *write["DELETE"], "UPDATE", "COMMIT"]  # what it was before is erased
+        # What it was before is erased, and its tombstone is made.
+        assert words == ["SELECT", *write["DELETE"], "UPDATE", "INSERT", "COMMIT"]
     assert sorted(server.events()) == ["deleted", "registered", "registered", "updated"]
 
 

@@ -14,8 +14,10 @@ from typing import Any, TypeVar
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import func, select, update
+from sqlalchemy.exc import DBAPIError
 
 from flask_dynreg import DynamicRegistration, TemporarilyUnavailableError
+from flask_dynreg.operations.cleaning import clean_up
 from flask_dynreg.protocol.transactions import in_one_transaction
 from flask_dynreg.registrar import Registrar
 from flask_dynreg.registry.principals import OPEN
@@ -83,11 +85,13 @@ def clean(url: str) -> int:
     with app.app_context():
         while True:
             try:
-                done = dynreg.clean_up(batch=BATCH)
-            except TemporarilyUnavailableError:
+                found = 0
+                for done in clean_up(dynreg.registrar, BATCH, dry_run=False):
+                    removed += done.removed.total()
+                    found += done.removed.total() + done.passed_over
+            except (TemporarilyUnavailableError, DBAPIError):
                 continue
-            removed += done.removed.total()
-            if not done.passed_over and not done.removed:
+            if not found:
                 return removed
 
 
@@ -99,8 +103,7 @@ def live(url: str, dead: Sequence[str]) -> tuple[list[str], list[str]]:
     with app.app_context():
         for client_id in dead:
             made.append(at_last(dynreg.registrar, lambda: register(dynreg.registrar)))
-            assert dynreg.query_client(made[-1])
-            db.session.rollback()
+            assert at_last(dynreg.registrar, lambda: dynreg.query_client(made[-1]))
             if at_last(dynreg.registrar, lambda client_id=client_id: use(dynreg, db, client_id)):  # type: ignore[misc]
                 used.append(client_id)
     return made, used
@@ -120,8 +123,8 @@ def raced(url: str, clients: int, cleaners: int, others: int) -> Outcome:
         removed = sum(each.result() for each in cleaning)
     made = {client_id for each, _ in lives for client_id in each}
     used = {client_id for _, each in lives for client_id in each}
-    client, event, quota = dynreg.models.client, dynreg.models.event, dynreg.models.quota
     with app.app_context():
+        client, event, quota = dynreg.models.client, dynreg.models.event, dynreg.models.quota
         there = set(db.session.scalars(select(client.client_id)))
         ends = Counter(db.session.scalars(select(event.client_id).where(event.type == "removed")))
         counted = db.session.scalar(select(func.sum(quota.clients)))
