@@ -299,9 +299,17 @@ class ClientChanges:
         self._withdraw(Withdrawal(client.client_id, everything=True))
         self._tell(signals.client_deleted, client_id=client.client_id)
 
-    def suspend_stated(self, statement_issuer: str, software_id: str | None, reason: str) -> int:
-        """Suspends some of the clients of an issuer of software statements, or of one software of it; 0 when none is left."""
-        return self._clients.suspend(statement_issuer, software_id, reason, self.credentials.now())
+    def suspend_stated(self, statement_issuer: str, software_id: str | None, reason: str, by: str | None = None) -> int:
+        """Suspends some of the clients of an issuer of software statements, or of one software of it; 0 when none is left.
+
+        Raises RaceLostError.
+        """
+        details = {"reason": reason} | ({"by": by} if by else {})
+        event = {"type": "suspended", "occurred_at": self.credentials.now(), "details": details}
+        suspended = self._clients.suspend(statement_issuer, software_id, reason, event)
+        for client_id, owner in suspended.items():
+            self._tell(signals.client_suspended, client_id=client_id, owner=owner, reason=reason)
+        return len(suspended)
 
     def _event(
         self,

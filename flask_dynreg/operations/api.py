@@ -294,6 +294,8 @@ def _run(server: RegistrationServer, operation: Operation, arguments: Mapping[st
     _look_where_from(registrar)
     try:
         operator = registrar.permissions.require(operation.permission)
+        if not registrar.sessions.is_untouched:
+            registrar.sessions.session.flush()  # what the host has begun is not undone with what is refused
     except (DBAPIError, TimeoutError) as error:
         raise TemporarilyUnavailableError() from error
     call = Call(server, operator.name, _body(operation.body, registrar.settings.max_request_bytes))

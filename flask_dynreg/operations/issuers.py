@@ -9,7 +9,6 @@ from sqlalchemy.exc import IntegrityError
 
 from flask_dynreg.metadata.statement_issuers import StatementIssuer
 from flask_dynreg.operations.commands import Desk, json_object, operated
-from flask_dynreg.registrar import Registrar
 
 issuer = AppGroup("issuer", help="Trust those who sign software statements, or no longer.")
 
@@ -62,7 +61,7 @@ def withdraw(desk: Desk, name: str) -> str:
         raise click.ClickException(f"{name} is in {SETTING}: take it out there first.")
     was_there = registrar.issuers.remove(name, desk.by)
     registrar.sessions.session.commit()
-    suspended = _suspend(registrar, name, None, "The issuer of its software statement is not trusted any more.")
+    suspended = _suspend(desk, name, None, "The issuer of its software statement is not trusted any more.")
     if not was_there and not suspended:
         raise click.ClickException("There is no such issuer, and no client of it.")
     return f"{suspended} clients are suspended."
@@ -86,7 +85,7 @@ def disapprove(desk: Desk, name: str, software_id: str) -> str:
     _decide(desk, name, software_id, approved=False)
     desk.registrar.sessions.session.commit()
     reason = "The software of its software statement is not approved any more."
-    return f"{_suspend(desk.registrar, name, software_id, reason)} clients are suspended."
+    return f"{_suspend(desk, name, software_id, reason)} clients are suspended."
 
 
 def _decide(desk: Desk, name: str, software_id: str, *, approved: bool) -> None:
@@ -107,11 +106,11 @@ def _decide(desk: Desk, name: str, software_id: str, *, approved: bool) -> None:
         raise click.ClickException("Somebody else changes the issuer at this moment. Try again.")
 
 
-def _suspend(registrar: Registrar, name: str, software_id: str | None, reason: str) -> int:
+def _suspend(desk: Desk, name: str, software_id: str | None, reason: str) -> int:
     """A part at a time, each in a transaction of its own: clients that register meanwhile do not wait for all."""
     suspended = 0
-    while part := registrar.suspend_stated(name, software_id, reason):
-        registrar.sessions.session.commit()
+    while part := desk.registrar.suspend_stated(name, software_id, reason, desk.by):
+        desk.registrar.sessions.session.commit()
         suspended += part
-    registrar.sessions.session.rollback()
+    desk.registrar.sessions.session.rollback()
     return suspended

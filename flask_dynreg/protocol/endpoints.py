@@ -112,9 +112,8 @@ class ConfigurationEndpoint(ClientConfigurationEndpoint):
             if not client.is_active:
                 raise ForbiddenError("The client waits for approval, is suspended or is over.")
             return self.create_update_client_response(client, request)
-        if (
-            self.server.registrar.kept_answers
-        ):  # an update makes another version, and may have to fetch before it writes
+        # An update makes another version, and may have to fetch before it writes.
+        if self.server.registrar.kept_answers:
             self.server.registrar.kept_answers.drop(client)
         if request.method == "DELETE":
             return self.create_delete_client_response(client, request)

@@ -34,7 +34,7 @@ def in_one_transaction(sessions: Sessions, operation: Callable[[], Answer]) -> A
     ours, deadline = _is_ours(sessions), time.monotonic() + PATIENCE
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            with nullcontext() if ours else sessions.session.begin_nested():
+            with nullcontext() if ours else sessions.savepoint():
                 answer = operation()
             if not sessions.is_untouched:
                 sessions.session.commit()

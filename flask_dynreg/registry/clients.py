@@ -90,7 +90,7 @@ _CHANGED = [
     "keys_changed_at",
     "trail_head",
 ]
-_SUSPENDED = ["client_id", "version", "source", "initial_access_token_id", "trail_head"]
+_SUSPENDED = ["client_id", "version", "source", "initial_access_token_id", "trail_head", "owned_by"]
 _LONGEST_SKELETON = 255
 MOST_AT_ONCE = 200
 """Clients of one page, or that are suspended in one transaction: registering has to wait no longer than that takes."""
@@ -347,8 +347,11 @@ class Clients:
             self._sessions.forget(client.client_id, gone=True)
         return True
 
-    def suspend(self, statement_issuer: str, software_id: str | None, reason: str, now: int) -> int:
-        """Suspends some of the clients with a statement of this issuer (about this software, if it is named); how many.
+    def suspend(
+        self, statement_issuer: str, software_id: str | None, reason: str, event: Mapping[str, Any]
+    ) -> Mapping[str, str | None]:
+        """Suspends some of the clients with a statement of this issuer (about this software, if it is named): by their ids, whom
+        they belong to. Each has such an event.
 
         Raises RaceLostError if somebody else changed each of them since they were read.
         """
@@ -356,20 +359,21 @@ class Clients:
         which = self._suspendable if software_id is None else self._suspendable.where(self._software_id)
         found = {"w_statement_issuer": statement_issuer, "w_software_id": software_id}
         clients = [dict(row) for row in connection.execute(which, found).mappings()]
-        values = {"c_status": "suspended", "c_status_reason": reason, "c_updated_at": now}
-        told = []
+        values = {"c_status": "suspended", "c_status_reason": reason, "c_updated_at": event["occurred_at"]}
+        told, suspended = [], dict[str, str | None]()
         for client in clients:
-            event = self._row(client, {"type": "suspended", "occurred_at": now, "details": None}, client["version"] + 1)
+            row = self._row(client, event, client["version"] + 1)
             this = {"w_this": client["client_id"], "w_seen": client["version"], "w_trail_head": client["trail_head"]}
-            this |= {"c_trail_head": event["link"]}
+            this |= {"c_trail_head": row["link"]}
             if connection.execute(self._suspend, values | this).rowcount == 1:
-                told.append(_values("e_", event))
+                told.append(_values("e_", row))
+                suspended[client["client_id"]] = client["owned_by"]
                 self._sessions.forget(client["client_id"], gone=False)
         if told:
             connection.execute(self._tell, told)
         elif clients:
             raise RaceLostError()
-        return len(told)
+        return suspended
 
     def _change(
         self,

@@ -1,8 +1,8 @@
 """The host's session, as this extension uses it: one transaction with what the host does, and signals after its end."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -81,6 +81,18 @@ class Sessions:
     def connection(self) -> Connection:
         """The connection of the session's transaction, to the database of the client model (it may have a bind key)."""
         return self.session.connection(bind_arguments={"mapper": self._client_model})
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """What is written and to be told in it is undone if it raises. What the host has not written yet is left alone: a nested
+        transaction of the session would write it."""
+        waiting = len(self.session.info.get(_WAITING, ()))
+        with self.connection().begin_nested():
+            try:
+                yield
+            except BaseException:
+                del self.session.info.get(_WAITING, [])[waiting:]
+                raise
 
     def first(self, statement: Executable, parameters: Mapping[str, Any]) -> Row[Any] | None:
         """One row. In an untouched session it is read by itself: no transaction stays open while we think."""

@@ -261,7 +261,7 @@ def test_who_waits_and_is_suspended_with_others_waits_again(any_database_url: st
     settings = {"DYNREG_POLICIES": ["approval"], "DYNREG_STATEMENT_ISSUERS": [trusted()]}
     host = start_host(any_database_url, **settings, DYNREG_QUOTAS={"pending": 1})
     registered = host.registered(**PUBLIC, software_statement=statement())
-    assert host.registrar.suspend_stated(DIRECTORY, None, "not trusted any more") == 1
+    assert host.registrar.suspend_stated(DIRECTORY, None, "not trusted any more", "ann") == 1
     assert host.registrar.suspend_stated(DIRECTORY, None, "not trusted any more") == 0
     assert instance(host, registered).status == "suspended" and waiting(host) == []
     with pytest.raises(ValueError, match="waits"):
@@ -273,6 +273,8 @@ def test_who_waits_and_is_suspended_with_others_waits_again(any_database_url: st
     assert [row["clients"] for row in host.rows(host.models.quota)] == [1]
     host.session.commit()
     assert [row["clients"] for row in host.rows(host.models.quota)] == [0]
+    (told,) = (json.loads(event["details"]) for event in host.events() if event["type"] == "suspended")
+    assert told == {"reason": "not trusted any more", "by": "ann"}
 
 
 def test_a_wish_of_a_suspended_client_waits_until_it_is_resumed(approving: Host) -> None:
