@@ -363,8 +363,11 @@ def test_a_host_that_has_begun_something_has_its_transaction_for_itself(
     with app.app_context():
         token = dynreg.issue_initial_access_token()
         dynreg._db.session.commit()
-    dynreg_begins = lambda: dynreg._db.session.execute(text("SELECT 1")) and None  # noqa: E731
-    app.before_request_funcs.setdefault(None, []).append(dynreg_begins)
+
+    @app.before_request
+    def begin() -> None:
+        dynreg._db.session.execute(text("CREATE TEMPORARY TABLE begun (id integer)"))
+
     answer = app.test_client().post("/oauth2/register", json={"redirect_uris": ["ftp://x"]}, headers=bearer(token))
     assert answer.status_code == 400
     with app.app_context():
