@@ -157,6 +157,23 @@ def test_every_permission_and_operation_is_told_and_the_function_that_is_shown_w
     assert http.get("/oauth2/operators/tokens").status_code == 403
 
 
+# ---- docs/trail.md
+
+
+def test_every_event_is_told() -> None:
+    page = (ROOT / "docs" / "trail.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", page, re.MULTILINE)
+    told = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    package = ROOT / "flask_dynreg"
+    source = "".join(path.read_text(encoding="utf-8") for path in package.glob("*/*.py"))
+    source += (package / "registrar.py").read_text(encoding="utf-8")
+    written = set(re.findall(r"_event\(\s*\"(\w+)\"|_decided\(client, \"(\w+)\"", source)) | set(
+        re.findall(r"()trail\.note\(\s*[^\"]*?(?:\"refusals\"[^\"]*)?\"(\w+)\"", source)
+    )
+    names = {name for pair in written for name in pair if name}
+    assert {"registered", "approved", "token_issued", "registration_refused"} <= names <= told
+
+
 # ---- docs/tokens.md
 
 
