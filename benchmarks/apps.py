@@ -4,6 +4,7 @@ All have the same paths, the same database settings and the same kind of table, 
 between Flask and the database.
 """
 
+import base64
 import json
 import os
 import secrets
@@ -100,9 +101,13 @@ FEATURES: Mapping[str, Mapping[str, Any]] = {
         "DYNREG_LIMITS_STORAGE": os.environ.get("BENCHMARK_REDIS", "redis://127.0.0.1:6379"),
     },
     "idempotency": {"DYNREG_IDEMPOTENCY": True},
+    "no_history": {"DYNREG_HISTORY": 0},
+    "audit_keys": {"DYNREG_AUDIT_KEYS": [base64.urlsafe_b64encode(bytes(range(32))).decode()]},
+    "lifetimes": {"DYNREG_CLIENT_LIFETIMES": {"all": {"unused": OFTEN, "idle": OFTEN}}},
+    "rotation": {"DYNREG_REGISTRATION_TOKEN_ROTATION": "update"},
     "quotas": {"DYNREG_QUOTAS": {"open": OFTEN, "owner": OFTEN}},
 }
-"""By name, the settings that turn on something that is off by default."""
+"""By name, the settings that turn on something that is off by default, or off what is on."""
 
 
 def made(name: str) -> Flask:
