@@ -41,8 +41,10 @@ from flask_dynreg.signals import (
     client_secret_rotated,
     client_spent_token_used,
     client_suspended,
+    client_token_reissued,
     client_update_requested,
     client_updated,
+    event_noted,
     registration_refused,
 )
 
@@ -94,9 +96,11 @@ __all__ = [
     "client_secret_rotated",
     "client_spent_token_used",
     "client_suspended",
+    "client_token_reissued",
     "client_update_requested",
     "client_updated",
     "define_models",
+    "event_noted",
     "include_object",
     "refused",
     "registration_refused",

@@ -115,7 +115,7 @@ class Registrar(Cleaning, History, Repair, Rotation, SecretChanges):
         self.sessions = Sessions(db, models.client)
         tokens_end = settings.registration_token_lifetime > 0
         links = Links(settings.audit_keys)
-        self.trail = Trail(self.sessions, models, self.credentials, self.issuer, links, settings.history)
+        self.trail = Trail(app, self.sessions, models, self.credentials, self.issuer, links, settings.history)
         self.chains = Chains(self.sessions, models, self.issuer, links, self.trail)
         self.seals = Seals(self.sessions, models, self.issuer, links, self.chains, self.credentials)
         self._clients = Clients(self.sessions, models, self.issuer, self.trail, tokens_end=tokens_end)

@@ -60,6 +60,14 @@ client_deleted = _signals.signal("client-deleted")
 client_removed = _signals.signal("client-removed")
 """The clean-up removed a client whose time was over. Arguments: `client_id: str`, `reason: str` (the clock)."""
 
+client_token_reissued = _signals.signal("client-token-reissued")
+"""An operator gave a client a new registration access token; its older ones are dead. Arguments: `client_id: str`,
+`owner: str | None`."""
+
+event_noted = _signals.signal("event-noted")
+"""The trail has an event about what is no client: an initial access token, an issuer of software statements, registration as a
+whole. Arguments: `type: str` and `subject: str` (docs/trail.md), `details: dict[str, object]`."""
+
 registration_refused = _signals.signal("registration-refused")
 """A registration, a read, an update or a deletion was answered with an error. Arguments: `error: str` (its OAuth code),
 `members: tuple[str, ...]` (what was wrong: names of client metadata), `client_id: str | None` (that of the URL, if any)."""

@@ -96,7 +96,9 @@ class Rotation(ClientChanges):
         if not self.settings.management:
             raise DecisionError("DYNREG_MANAGEMENT must have something: nobody could use the token.")
         client = self._for_operator(client_id)
-        return self._only_token(client, self._event("token_reissued", client, by=by))
+        token = self._only_token(client, self._event("token_reissued", client, by=by))
+        self._tell(signals.client_token_reissued, client_id=client.client_id, owner=client.owned_by)
+        return token
 
     def recover(self, client_id: str, assertion: object, audience: str) -> tuple[ClientRecord, str]:
         """The client, and a new token, for an assertion that is signed by the client's key (RFC 7523); all older ones are dead.

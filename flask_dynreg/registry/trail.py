@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Protocol
 
+from flask import Flask
 from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from flask_dynreg import signals
 from flask_dynreg.errors import RaceLostError
 from flask_dynreg.registry.credentials import Credentials
 from flask_dynreg.registry.models import Exact, Models, table_of
@@ -87,8 +89,16 @@ class Trail:
     """
 
     def __init__(
-        self, sessions: Sessions, models: Models, credentials: Credentials, issuer: str, links: Links, history: int
+        self,
+        app: Flask,
+        sessions: Sessions,
+        models: Models,
+        credentials: Credentials,
+        issuer: str,
+        links: Links,
+        history: int,
     ) -> None:
+        self._app = app
         self._sessions = sessions
         self._credentials = credentials
         self._issuer = issuer
@@ -147,6 +157,11 @@ class Trail:
         elif connection.execute(self._move, this | {"w_seen": seen, "c_link": event["link"]}).rowcount != 1:
             raise RaceLostError()
         connection.execute(self._tell, event)
+        if signals.event_noted.receivers:
+            told = {name: value for name, value in details.items() if value is not None}
+            self._sessions.after_commit(
+                lambda: signals.send(signals.event_noted, self._app, type=type_, subject=subject, details=told)
+            )
 
     def of_update(self, event: Mapping[str, Any], before: str | None, after: str | None) -> Mapping[str, Any]:
         """The event with the names of what has changed and with the metadata before, if anything has."""

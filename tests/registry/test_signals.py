@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from flask_dynreg import client_registered
+from flask_dynreg import client_registered, client_token_reissued, event_noted
 from flask_dynreg.lifecycle.clients import Registered
 from tests.registry.host import Heard, Host, client_id
 
@@ -126,3 +126,42 @@ def test_the_sender_is_the_app_and_a_registration_tells_its_door(host: Host) -> 
         registered = host.registered()
     assert told == [(host.app, {"client_id": client_id(registered), "source": "open"})]
     assert told[0][0] is host.app
+
+
+def test_what_is_no_client_is_told_too(host: Host) -> None:
+    told: list[tuple[str, str, Any]] = []
+
+    def hear(sender: Any, type: str, subject: str, details: Any) -> None:
+        told.append((type, subject, details))
+
+    with event_noted.connected_to(hear, host.app):
+        host.dynreg.issue_initial_access_token(owner="bank", by="ann")
+        host.session.rollback()
+        token = host.dynreg.issue_initial_access_token(owner="bank", by="ann")
+        assert told == []
+        host.session.commit()
+        ((known),) = host.dynreg.initial_access_tokens()
+        host.dynreg.revoke_initial_access_token(known.id, by="ann")
+        host.dynreg.close_registration("Maintenance", by="ann")
+        host.session.commit()
+    subject = f"token {known.id}"
+    assert told == [
+        ("token_issued", subject, {"owner": "bank", "by": "ann"}),
+        ("token_revoked", subject, {"by": "ann"}),
+        ("registration_closed", "registration", {"reason": "Maintenance", "by": "ann"}),
+    ]
+    assert token not in str(told)
+
+
+def test_a_token_that_is_issued_anew_is_told(host: Host) -> None:
+    told: list[tuple[str, Any]] = []
+
+    def hear(sender: Any, client_id: str, owner: Any) -> None:
+        told.append((client_id, owner))
+
+    registered = host.registered()
+    with client_token_reissued.connected_to(hear, host.app):
+        host.dynreg.reissue_registration_access_token(registered.client.client_id)
+        assert told == []
+        host.session.commit()
+    assert told == [(registered.client.client_id, None)]
