@@ -176,6 +176,7 @@ def decide(
         # RFC 9700 section 4.11.2: whoever registers could have this server send people anywhere, unasked.
         return render_template("quickstart/return.html", address=address, name=name), 400
     store.hold(client)  # as the page showed it
+    client.touch()  # who has just been given a code is in use
     code = store.new_code(
         client_id=client.client_id,
         subject=session["user"],
@@ -311,6 +312,8 @@ def client_and_token(methods: Collection[str], *kinds: str) -> tuple[Any, store.
     client = server.authenticate(methods)
     if not request.form.get("token"):
         raise InvalidRequestError("token is missing.")
+    client.touch()
+    store.db.session.commit()
     return client, store.find_token(request.form["token"], *kinds)
 
 

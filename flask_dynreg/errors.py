@@ -24,7 +24,7 @@ class ConfigurationError(Exception):
 
 
 class RaceLostError(Exception):
-    """Somebody else changed the client meanwhile. Nothing was written: read again, and try again."""
+    """Somebody else changed the client meanwhile: roll back, read again, and try again."""
 
 
 class UnknownClientError(LookupError):

@@ -56,7 +56,8 @@ class DynamicRegistration:
     takes the place of the guarded one, by which documents are fetched that clients name. `policies` are the host's own,
     by name. `clock()` gives seconds since the epoch.
 
-    Nothing of an app is kept here: one object may serve several apps.
+    Nothing of an app is kept here: one object may serve several apps. What a method raises that changes something leaves the
+    session's transaction to be rolled back.
     """
 
     def __init__(

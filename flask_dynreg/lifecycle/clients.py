@@ -234,10 +234,16 @@ class ClientChanges:
         self._tell_of_secret(client, fresh)
         return self.information(client) | fresh
 
-    def _put_under(self, client: ClientRecord, checked: CheckedMetadata) -> None:
-        """Today's policies hold for a client from now on, and tell when it ends."""
+    def _put_under(self, client: ClientRecord, checked: CheckedMetadata, since: int | None = None) -> None:
+        """Today's policies hold for a client from now on, and tell when it ends: counted from its registration, or `since` then.
+
+        What it was given before is no less for it, as far as it goes beyond nothing that is given today.
+        """
         client.policies = self._examination.remembered(principal_of(client), client.policies)
-        client.expires_at = _end(client.client_id_issued_at, checked)
+        end = _end(since or client.client_id_issued_at, checked)
+        if end is not None and checked.lifetime is not None and client.expires_at is not None:
+            end = max(end, min(client.expires_at, self.credentials.now() + checked.lifetime))
+        client.expires_at = end
 
     def _replace(self, client: ClientRecord, metadata: Mapping[str, Any], statement_issuer: str | None) -> None:
         """Puts other metadata into the record."""

@@ -48,14 +48,16 @@ class Decisions(ClientChanges):
             self._use(checked.statement)  # who has signed it must be trusted until all is done
         before = after = client.client_metadata
         counted = self._quotas.of(client)
+        since = None
         if client.status == "pending":
-            client.status = "active"
+            client.status, since = "active", self.credentials.now()  # its time begins only now, and that of its token
+            client.registration_access_token_expires_at = self._token_end()
         else:
             request, client.requested_metadata = json.loads(client.requested_metadata or "{}"), None
             after = request["metadata"]
             self._replace(client, after, request["statement_issuer"])
             self.secrets.adapt(client, secret_octets(after))
-        self._put_under(client, checked)
+        self._put_under(client, checked, since)
         client.waiting_since = None
         self._count(counted, self._quotas.of(client))
         self._decided(client, "approved", verdict)

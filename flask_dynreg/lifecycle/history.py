@@ -31,6 +31,10 @@ class Version:
     """None where they are not kept any more."""
 
 
+OF_TOKENS = ("spent_token_used", "token_reissued", "recovered")
+"""Events after which a client has the version that it had before."""
+
+
 class History(ClientChanges):
     """Versions are what is kept of them: `DYNREG_HISTORY`."""
 
@@ -43,10 +47,14 @@ class History(ClientChanges):
     def _versions(self, client: ClientRecord) -> list[Version]:
         after: Mapping[str, Any] | None = client.client_metadata
         found: list[Version] = []
+        expected = client.version
         for event in reversed(list(self.chains.events(client.client_id))):
             details, before = details_of(event), event["metadata_before"]
             if event["version"] is None:
                 break  # from before the trail, or of another client that had this id
+            if event["version"] < expected:
+                after = None  # the host has changed it meanwhile, of which no event tells
+            expected = event["version"] - (event["type"] not in OF_TOKENS)
             if event["type"] != "registered" and "before" not in details:
                 continue
             known = {name: event[name] for name in ("version", "occurred_at", "type", "source")}

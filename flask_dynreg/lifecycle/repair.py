@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flask_dynreg import signals
-from flask_dynreg.errors import ForbiddenError, Problem, RefusedMetadataError
+from flask_dynreg.errors import Problem
 from flask_dynreg.lifecycle.clients import ClientChanges
 from flask_dynreg.registry.clients import ClientRecord
 
@@ -55,17 +55,10 @@ class Repair(ClientChanges):
         """What a change makes of a client; with `apply` it is made, in the session's transaction.
 
         A client that needs a secret by then and has none gets one when it sends its metadata again. Raises RaceLostError if
-        somebody else changes the client, and TemporarilyUnavailableError where a document that is needed cannot be fetched.
+        somebody else changes the client, and what `Registrar.check` raises.
         """
         before = self.told(client.client_metadata)
-        try:
-            checked = self._today(client, change.applied(before))
-        except RefusedMetadataError as error:
-            return Repaired(client.client_id, problems=error.problems)
-        except ForbiddenError as error:
-            return Repaired(
-                client.client_id, problems=(Problem("", str(error.description), "The policies of the client"),)
-            )
+        checked = self._today(client, change.applied(before))
         changed = {
             name: (before.get(name), checked.metadata.get(name))
             for name in sorted(before.keys() | checked.metadata.keys())
@@ -80,7 +73,7 @@ class Repair(ClientChanges):
             self.secrets.adapt(client, checked.secret_octets)
             self._put_under(client, checked)
             self._count(counted, self._quotas.of(client))
-            self._write(client, self._event("repaired", client, checked, by=by, members=sorted(changed)))
+            self._write(client, self._event("repaired", client, checked, by=by))
             self._withdraw_difference(client.client_id, everything, checked.metadata)
             self._tell(signals.client_updated, client_id=client.client_id)
         return Repaired(client.client_id, changed)

@@ -55,7 +55,9 @@ class Rotation(ClientChanges):
             return False
         if matches_digest(client.registration_access_token, token):
             end = client.registration_access_token_expires_at
-            return end is None or self.credentials.now() < end
+            # While nobody has used the next one, the client may not have it; and who waits can do nothing to get another.
+            waits = client.next_registration_access_token is not None or client.status == "pending"
+            return end is None or waits or self.credentials.now() < end
         return matches_digest(client.next_registration_access_token, token)
 
     def renewed(self, client: ClientRecord, token: str, operation: str | None) -> str:

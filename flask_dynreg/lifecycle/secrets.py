@@ -26,8 +26,6 @@ class SecretChanges(ClientChanges):
         if not octets:
             raise DecisionError("The client must be registered for a method or an algorithm that needs a secret.")
         fresh = self.secrets.replace(client, octets, keep)
-        if not keep:
-            self.secrets.forget_older(client)
         self._write(client, self._event("secret_rotated", client, keep=keep, by=by))
         self._tell(signals.client_secret_rotated, client_id=client.client_id, owner=client.owned_by)
         return fresh

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
+from authlib.oauth2 import OAuth2Error
 
-from flask_dynreg.errors import RaceLostError
+from flask_dynreg.errors import Problem, RaceLostError, RefusedMetadataError, UnknownClientError
 from flask_dynreg.lifecycle.repair import Change, Repaired
 from flask_dynreg.operations.commands import Desk, json_object, operated
 from flask_dynreg.operations.explaining import problems_as_json
@@ -72,17 +73,28 @@ def _selected(desk: Desk, owner: str | None, software_id: str | None) -> Iterato
 
 
 def _repaired(desk: Desk, client: ClientRecord, change: Change, *, apply: bool) -> Repaired:
-    session = desk.registrar.sessions.session
-    for _ in range(PATIENCE - 1):
+    """Whatever becomes of one client, the others have their turn."""
+    registrar, said = desk.registrar, "Others change the client all the time."
+    for _ in range(PATIENCE):
         try:
-            repaired = desk.registrar.repair(client, change, apply=apply, by=desk.by)
+            repaired = registrar.repair(client, change, apply=apply, by=desk.by)
+            registrar.sessions.session.commit()
+            return repaired
         except RaceLostError:
-            session.rollback()
-            client = desk.registrar.known_client(client.client_id)
-            continue
-        session.commit()
-        return repaired
-    return desk.registrar.repair(client, change, apply=apply, by=desk.by)
+            registrar.sessions.session.rollback()
+            try:
+                client = registrar.known_client(client.client_id)
+            except UnknownClientError:
+                said = "The client is gone."
+                break
+        except RefusedMetadataError as error:
+            registrar.sessions.session.rollback()
+            return Repaired(client.client_id, problems=error.problems)
+        except OAuth2Error as error:
+            registrar.sessions.session.rollback()
+            said = str(error.description or error.error)
+            break
+    return Repaired(client.client_id, problems=(Problem("", said, "The state of this server"),))
 
 
 def as_json(repaired: Repaired) -> dict[str, Any]:

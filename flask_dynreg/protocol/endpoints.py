@@ -255,8 +255,9 @@ class RegistrationServer(AuthorizationServer):
         try:
             return in_one_transaction(sessions, operation)
         except SpentTokenError:
-            note = self.registrar.note_spent_token
-            in_one_transaction(sessions, lambda: note(request.client_id, request.credential))
+            if sessions.is_untouched:  # what a host has begun is its own to end
+                note = self.registrar.note_spent_token
+                in_one_transaction(sessions, lambda: note(request.client_id, request.credential))
             raise
 
     def answer(self, client: ClientRecord, information: ClientInformation, registration_access_token: str) -> Answer:

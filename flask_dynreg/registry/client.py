@@ -42,11 +42,15 @@ def dump(metadata: Mapping[str, Any]) -> str:
 
 
 class OlderSecret(NamedTuple):
-    """A secret that a newer one has followed: as it is kept, until when it is good, and the end of which the client was told."""
+    """A secret that a newer one has followed: as it is kept, until when it is good, and the end of which the client was told.
+
+    `is_promised` where an operator has given the newer one, and knows where it went.
+    """
 
     kept: str
     ends_at: int
     told: int
+    is_promised: bool = False
 
 
 def load_older(text: str | None) -> list[OlderSecret]:

@@ -88,6 +88,7 @@ _CHANGED = [
     "requested_metadata",
     "waiting_since",
     "keys_changed_at",
+    "registration_access_token_expires_at",
     "trail_head",
 ]
 _SUSPENDED = ["client_id", "version", "source", "initial_access_token_id", "trail_head", "owned_by"]
@@ -275,6 +276,7 @@ class Clients:
             "c_requested_metadata": client.requested_metadata,
             "c_waiting_since": client.waiting_since,
             "c_keys_changed_at": client.keys_changed_at,
+            f"c_{_TOKENS_END}": client.registration_access_token_expires_at,
             "c_updated_at": now,
             "c_software_id": client.software_id,
         }

@@ -95,8 +95,12 @@ def _is_over(client: FromClause, clock: str, seconds: int) -> ColumnElement[bool
     begin, runs = {
         "absolute": (columns.client_id_issued_at, None),
         "pending": (columns.waiting_since, columns.requested_metadata.is_(None)),
-        "unused": (columns.client_id_issued_at, columns.last_used_at.is_(None)),
-        "idle": (columns.last_used_at, None),
+        # Only who may be used can be: from the registration, the approval or the last change on.
+        "unused": (
+            func.coalesce(columns.updated_at, columns.client_id_issued_at),
+            columns.last_used_at.is_(None) & (columns.status == "active"),
+        ),
+        "idle": (columns.last_used_at, columns.status == "active"),
         # An older secret is over before the newest one is.
         "secret": (
             columns.client_secret_expires_at,

@@ -51,16 +51,22 @@ class ClientSecrets:
         if not octets:
             self.forget(client)
             return {}
-        older = self._older(client, presented)
-        if older is None and self._fits(client, octets) and not self._is_in_window(client):
+        older, now = self._older(client, presented), self._credentials.now()
+        is_lost = older is not None and not (older.is_promised and now < older.ends_at)
+        if not is_lost and self._fits(client, octets) and not self._is_in_window(client):
             return {}
-        return self.replace(client, octets, self._overlap, older)
+        self._retire(client, now + self._overlap, older)
+        return self._next(client, octets)
 
-    def replace(
-        self, client: ClientRecord, octets: int, keep: int, presented: OlderSecret | None = None
-    ) -> dict[str, Any]:
-        """A new secret with its end. The others stay good for `keep` seconds at most; `presented` is remembered in any case."""
-        self._retire(client, keep, presented)
+    def replace(self, client: ClientRecord, octets: int, keep: int) -> dict[str, Any]:
+        """A new secret with its end, by an operator's hand. All others are good for `keep` seconds more at most."""
+        ends_at = self._credentials.now() + keep
+        self._retire(client, ends_at)
+        cut = [one._replace(ends_at=min(one.ends_at, ends_at), is_promised=True) for one in client.older_secrets]
+        client.older_client_secrets = dump_older(cut) if keep else None
+        return self._next(client, octets)
+
+    def _next(self, client: ClientRecord, octets: int) -> dict[str, Any]:
         fresh = self.new(octets)
         client.client_secret = self._credentials.kept(fresh["client_secret"])
         client.client_secret_expires_at = fresh["client_secret_expires_at"]
@@ -71,13 +77,15 @@ class ClientSecrets:
         if not octets:
             self.forget(client)
         elif not self._fits(client, octets):
-            self._retire(client, self._overlap)
+            self._retire(client, self._credentials.now() + self._overlap)
 
     def forget(self, client: ClientRecord) -> None:
         client.client_secret, client.client_secret_expires_at = None, 0
         self.forget_older(client)
 
     def forget_older(self, client: ClientRecord) -> None:
+        if client.client_secret:  # it is written with them, and may have been encrypted anew since it was read
+            client.client_secret = self._credentials.reencrypted(client.client_secret) or client.client_secret
         client.older_client_secrets, client.has_other_secrets = None, True
 
     def _fits(self, client: ClientRecord, octets: int) -> bool:
@@ -96,14 +104,15 @@ class ClientSecrets:
     def _older(self, client: ClientRecord, presented: object) -> OlderSecret | None:
         return next((older for older in client.older_secrets if self._credentials.matches(older.kept, presented)), None)
 
-    def _retire(self, client: ClientRecord, keep: int, presented: OlderSecret | None = None) -> None:
-        now = self._credentials.now()
+    def _retire(self, client: ClientRecord, ends_at: int, presented: OlderSecret | None = None) -> None:
+        """The newest becomes an older one, good until then or until its own end. What the others were promised is kept."""
+        now, anew = self._credentials.now(), self._credentials.reencrypted
         older = [one for one in client.older_secrets if one.ends_at > now or one == presented]
         if client.client_secret:
             told = client.client_secret_expires_at
-            older.insert(0, OlderSecret(client.client_secret, told or now + keep, told))
+            end = max(ends_at, presented.ends_at if presented else 0)  # no sooner than that which the client has
+            older.insert(0, OlderSecret(client.client_secret, min(told or end, end), told))
         older.sort(key=lambda one: one != presented)  # the client has it, and perhaps no other
-        ends_at, anew = now + keep, self._credentials.reencrypted
-        older = [OlderSecret(anew(one.kept) or one.kept, min(one.ends_at, ends_at), one.told) for one in older]
+        older = [one._replace(kept=anew(one.kept) or one.kept) for one in older]
         client.older_client_secrets = dump_older(older[:MOST_OLDER])
         client.client_secret, client.client_secret_expires_at, client.has_other_secrets = None, 0, True

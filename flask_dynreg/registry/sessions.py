@@ -86,8 +86,10 @@ class Sessions:
     def savepoint(self) -> Iterator[None]:
         """What is written and to be told in it is undone if it raises. What the host has not written yet is left alone: a nested
         transaction of the session would write it."""
-        waiting = len(self.session.info.get(_WAITING, ()))
-        with self.connection().begin_nested():
+        waiting, connection = len(self.session.info.get(_WAITING, ())), self.connection()
+        if connection.dialect.name == "sqlite" and not getattr(connection.connection, "in_transaction", True):
+            connection.exec_driver_sql("BEGIN")  # sqlite3 has not yet: the end of the savepoint would commit
+        with connection.begin_nested():
             try:
                 yield
             except BaseException:

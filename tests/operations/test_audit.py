@@ -193,7 +193,7 @@ def test_pruning_goes_on_where_it_was_and_ends_with_a_client(app: Flask, clock: 
     assert sorted(told, key=str) == sorted(
         [
             ("", "pruned", 1),
-            ("", "pruned", 1),
+            ("", "trail_pruned", None),
             ("", "trail_pruned", None),
             (client["client_id"], "pruned", 4),
             (client["client_id"], "updated", None),

@@ -13,6 +13,7 @@ from flask_dynreg.lifecycle.history import Version
 from flask_dynreg.registry.chains import Found
 from tests.registry.conftest import StartHost
 from tests.registry.host import Host, client_id
+from tests.registry.update_race import raced
 
 
 def change(host: Host, registered: Registered, **metadata: Any) -> None:
@@ -105,6 +106,8 @@ def test_of_what_happened_before_the_trail_no_metadata_are_known(sqlite_host: Ho
 def test_the_versions_of_a_client_that_is_gone_are_not_those_of_another_with_its_id(sqlite_host: Host) -> None:
     sqlite_host.dynreg.create_client({"redirect_uris": ["https://a.example"]}, client_id="ours")
     sqlite_host.registrar.delete(sqlite_host.registrar.known_client("ours"))
+    sqlite_host.clock.now += sqlite_host.registrar.settings.tombstone_retention
+    assert sqlite_host.registrar.clear_tombstones(10) == 1
     sqlite_host.dynreg.create_client({"redirect_uris": ["https://b.example"]}, client_id="ours")
     sqlite_host.session.commit()
     (version,) = sqlite_host.registrar.versions("ours")
@@ -197,3 +200,20 @@ def test_a_secret_goes_and_comes_with_the_method(sqlite_host: Host) -> None:
     assert information["client_secret"]
     roll_back(sqlite_host, registered, 2)
     assert sqlite_host.clients()[0]["client_secret"] is None
+
+
+def test_many_processes_update_one_client_and_each_update_is_a_version(
+    any_database_url: str, start_host: StartHost
+) -> None:
+    """With 8 processes of 50 updates: `python -m tests.registry.update_race`."""
+    host = start_host(any_database_url, DYNREG_HISTORY=100)
+    registered = host.registered()
+    made = raced(any_database_url, client_id(registered), registered.registration_access_token, 2, 6)
+    host.session.expire_all()
+    versions = host.registrar.versions(client_id(registered))
+    assert made == 12 and [each.version for each in versions] == list(range(1, 14))
+    names = [each.metadata and each.metadata.get("client_name") for each in versions]
+    assert sorted(str(name) for name in names[1:]) == sorted(
+        f"{process} {number}" for process in range(2) for number in range(6)
+    )
+    assert list(host.registrar.chains.verify(Found())) == []

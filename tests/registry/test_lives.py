@@ -40,14 +40,14 @@ class Life:
     token: str
     secret: str
     secret_ends_at: int
-    registered_at: int
+    changed_at: int
     name: str | None = None
     used_at: int | None = None
     ended_at: int | None = None
     dead_tokens: set[str] = field(default_factory=set)
 
     def is_over(self, now: int) -> bool:
-        return now >= (self.registered_at + UNUSED if self.used_at is None else self.used_at + IDLE)
+        return now >= (self.changed_at + UNUSED if self.used_at is None else self.used_at + IDLE)
 
 
 class Lives(RuleBasedStateMachine):
@@ -102,7 +102,8 @@ class Lives(RuleBasedStateMachine):
     @rule(life=lives, name=st.sampled_from(["One", "Two", "Three"]), lost=st.booleans())
     def update(self, life: Life, name: str, lost: bool) -> None:
         sent = {**CLIENT, "client_id": life.client_id, "client_secret": life.secret, "client_name": name}
-        life.name = name if life.ended_at is None else life.name
+        if life.ended_at is None:
+            life.name, life.changed_at = name, self.now
         self.answered(life, self.http.put(life.uri, json=sent, headers=bearer(life.token)), lost=lost)
 
     @rule(life=lives, data=st.data())
@@ -156,7 +157,7 @@ class Lives(RuleBasedStateMachine):
                 return
             registrar.roll_back(life.client_id, first.version)
             self.dynreg._db.session.commit()
-            life.name = first.metadata.get("client_name")
+            life.name, life.changed_at = first.metadata.get("client_name"), self.now
 
     @invariant()
     def who_lives_gets_in_and_who_is_gone_does_not(self) -> None:
