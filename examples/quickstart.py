@@ -290,6 +290,8 @@ def revoke() -> ResponseReturnValue:
 def introspect() -> ResponseReturnValue:
     """RFC 7662, of access tokens only: a resource server that hears of a refresh token would take it for one."""
     asking, token = client_and_token(CONFIDENTIAL, "access_token")
+    asking.touch()  # Authlib tells of the token endpoint alone
+    store.db.session.commit()
     issued_to = dynreg.query_client(token.authorization.client_id) if token else None
     if not token or not issued_to or not (issued_to.is_active and asking.is_active):
         return {"active": False}
@@ -312,8 +314,6 @@ def client_and_token(methods: Collection[str], *kinds: str) -> tuple[Any, store.
     client = server.authenticate(methods)
     if not request.form.get("token"):
         raise InvalidRequestError("token is missing.")
-    client.touch()
-    store.db.session.commit()
     return client, store.find_token(request.form["token"], *kinds)
 
 

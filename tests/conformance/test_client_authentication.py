@@ -57,6 +57,15 @@ def test_a_client_that_has_got_a_token_is_known_to_be_in_use(visitor: Visitor) -
         assert used and used.last_used_at and unused and unused.last_used_at is None
 
 
+def test_a_client_that_introspects_is_known_to_be_in_use(visitor: Visitor) -> None:
+    client = visitor.register(**MACHINE, token_endpoint_auth_method="client_secret_post")
+    sent = {"client_id": client["client_id"], "client_secret": client["client_secret"], "token": "x"}
+    assert visitor.http.post("/oauth2/introspect", data=sent).status_code == 200
+    with visitor.app.app_context():
+        found = example.dynreg.query_client(client["client_id"])
+        assert found and found.last_used_at
+
+
 @requirement("RFC6749-2.3-01")
 def test_two_methods_at_once_are_refused(visitor: Visitor) -> None:
     client = visitor.register(**MACHINE)

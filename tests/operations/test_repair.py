@@ -125,6 +125,31 @@ def test_a_secret_that_a_change_needs_comes_to_the_client_alone(start: Start) ->
     assert changed["token_endpoint_auth_method"] == "client_secret_basic" and "client_secret" not in changed
 
 
+def test_what_becomes_of_one_stops_none_of_the_others(start: Start) -> None:
+    some = [start().registered() for _ in range(3)]
+    host = start(DYNREG_QUOTAS={"software_id": 1})
+    rows = host.told("migrate", "-", "--apply", change={"set": {"software_id": "editor"}})
+    assert [bool(row["errors"]) for row in rows] == [False, True, True]
+    assert sum("software_id" in host.metadata(client) for client in some) == 1
+
+
+def test_who_goes_meanwhile_is_told(start: Start) -> None:
+    def meddling(metadata: Any, context: Any) -> Any:
+        if metadata.get("tos_uri") and waiting:  # the change is looked at: another worker deletes the client
+            with host.app.app_context():
+                registrar = host.dynreg.registrar
+                registrar.delete(registrar.known_client(waiting.pop()))
+                host.db.session.commit()
+        return metadata
+
+    waiting: list[str] = []
+    host = start({"meddling": meddling}, DYNREG_POLICIES=["meddling"])
+    first, second = sorted(host.registered()["client_id"] for _ in range(2))
+    waiting.append(first)
+    rows = host.told("migrate", "-", "--apply", change={"set": {"tos_uri": "https://app.example/tos"}})
+    assert [(row["client_id"], bool(row["errors"])) for row in rows] == [(first, True), (second, False)]
+
+
 def test_who_changes_meanwhile_is_looked_at_again(start: Start) -> None:
     host = start()
     client = host.registered(scope="mcp:read")

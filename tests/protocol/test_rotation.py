@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import select
+from sqlalchemy import select, text
 from werkzeug.test import TestResponse
 
 from flask_dynreg import DynamicRegistration, RaceLostError, client_spent_token_used
@@ -244,6 +244,19 @@ def test_one_that_was_rotated_lives_from_its_first_use(make_app: MakeApp) -> Non
     assert server.read(client, third).status_code == 200
     server.now += 1
     assert server.read(client, third).status_code == 401
+
+
+def test_a_dead_token_commits_nothing_that_the_host_has_begun(make_app: MakeApp, sqlite_url: str) -> None:
+    server = Server(make_app, "update", sqlite_url)
+    client = registered(server.http, **PUBLIC)
+    assert server.read(client, token_of(server.update(client, client[TOKEN]))).status_code == 200
+
+    def begin() -> None:
+        server.db.session.execute(text("UPDATE dynreg_client SET status_reason = 'begun'"))
+
+    server.app.before_request_funcs.setdefault(None, []).append(begin)
+    assert server.read(client, client[TOKEN]).status_code == 401
+    assert server.row(client).status_reason is None
 
 
 def test_without_a_lifetime_a_new_client_has_no_columns_of_this(make_app: MakeApp) -> None:
