@@ -114,9 +114,10 @@ class Trail:
         self._tell = insert(event).inline()
         there = (event.c.issuer == issuer) & event.c.metadata_before.is_not(None)
         kept = there & (event.c.client_id == bindparam("w_client_id", type_=Exact))
-        self._beyond = select(event.c.id).where(kept).order_by(event.c.id.desc()).offset(history).limit(1)
+        # MySQL reads the table that it updates in a derived table alone.
+        beyond = select(event.c.id).where(kept).order_by(event.c.id.desc()).offset(history).limit(1).subquery()
         erase = update(event).values(metadata_before=None)
-        self._erase_older = erase.where(kept, event.c.id <= bindparam("w_last", type_=event.c.id.type))
+        self._erase_beyond = erase.where(event.c.id == select(beyond.c.id).scalar_subquery())
         self._erase = erase.where(there, event.c.client_id.in_(bindparam("w_client_ids", expanding=True)))
 
     def note(
@@ -176,13 +177,9 @@ class Trail:
         return {**event, "details": details, "metadata_before": before if self._history else None}
 
     def keep_versions(self, client_id: str, version: int) -> None:
-        """Erases the metadata of a client that are older than `DYNREG_HISTORY` says; it has this version now."""
-        if version - 1 <= self._history:
-            return
-        connection, this = self._sessions.connection(), {"w_client_id": client_id}
-        last = connection.execute(self._beyond, this).scalar()
-        if last is not None:
-            connection.execute(self._erase_older, this | {"w_last": last})
+        """Erases the metadata of a client that are one more than `DYNREG_HISTORY` says; it has this version now."""
+        if version - 1 > self._history:
+            self._sessions.connection().execute(self._erase_beyond, {"w_client_id": client_id})
 
     def erase_versions(self, clients: Sequence[Versioned]) -> None:
         """Erases the metadata that clients had."""
