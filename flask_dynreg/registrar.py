@@ -57,7 +57,7 @@ from flask_dynreg.registry.issuers import StatementIssuers
 from flask_dynreg.registry.kept_answers import KeptAnswers
 from flask_dynreg.registry.lifetimes import Lifetimes
 from flask_dynreg.registry.models import LONGEST_TEXT, Models, RegisteredClientMixin
-from flask_dynreg.registry.principals import NO_FACTS, OPEN, STRANGERS, Principal, RequestFacts, Terms
+from flask_dynreg.registry.principals import NO_FACTS, OPEN, Principal, RequestFacts, Terms
 from flask_dynreg.registry.quotas import Quotas
 from flask_dynreg.registry.reencryption import Reencryption
 from flask_dynreg.registry.seals import Seals
@@ -244,11 +244,9 @@ class Registrar(Cleaning, History, Repair, Rotation, SecretChanges):
         signals.logger.info("Refused%s: %s %s", by, error.error, ", ".join(members))
         signals.send(signals.registration_refused, self._app, error=error.error, members=members, client_id=client_id)
 
-    def note_refusal(self, error: OAuth2Error, principal: object) -> None:
-        """Writes an event about a registration that was refused, in the session's transaction, if it is known who sent it:
-        by which token, or who. Names alone, no values. Raises RaceLostError."""
-        if not isinstance(principal, Principal) or principal.source in STRANGERS:
-            return
+    def note_refusal(self, error: OAuth2Error, principal: Principal) -> None:
+        """Writes an event about a registration that was refused to somebody who is known, in the session's transaction: by which
+        token, or who. Names alone, no values. Raises RaceLostError."""
         token_id, problems = principal.initial_access_token_id, getattr(error, "problems", ())
         members = dict.fromkeys(problem.member.partition("#")[0] for problem in problems if problem.member)
         self.trail.note(

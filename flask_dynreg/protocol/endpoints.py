@@ -270,9 +270,10 @@ class RegistrationServer(AuthorizationServer):
         )
 
     def _note_refusal(self, error: OAuth2Error, request: RegistrationRequest) -> None:
-        """In a transaction of its own: what was refused is rolled back. A host that has begun something has its own."""
+        """In a transaction of its own: what was refused is rolled back. A host that has begun something has its own. Nothing is
+        written of a stranger."""
         sessions, principal = self.registrar.sessions, getattr(request, "credential", None)
-        if sessions.is_untouched:
+        if isinstance(principal, Principal) and not principal.is_stranger and sessions.is_untouched:
             with suppress(TemporarilyUnavailableError):  # it is logged, and the answer stays what it is
                 in_one_transaction(sessions, lambda: self.registrar.note_refusal(error, principal))
 

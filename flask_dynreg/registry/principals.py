@@ -103,11 +103,15 @@ class Principal:
     signed_token: OneTime | None = None
     is_spent: bool = False
 
+    @property
+    def is_stranger(self) -> bool:
+        return self.source in STRANGERS
 
-OPEN = Principal("open")
 
 STRANGERS = frozenset({"open", "software_statement"})
 """The doors that ask nobody who they are."""
+
+OPEN = Principal("open")
 
 
 def share_of(software_id: str | None, source: str | None) -> str | None:

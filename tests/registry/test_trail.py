@@ -48,6 +48,7 @@ def live(host: Host) -> None:
     host.registered()
     token = host.dynreg.issue_initial_access_token(owner="them", by="ann")
     principal = host.registrar.tokens.find(token)
+    assert principal
     assert principal and principal.initial_access_token_id
     host.registered(principal)
     host.dynreg.revoke_initial_access_token(principal.initial_access_token_id, by="bob")
@@ -256,6 +257,7 @@ def test_refusals_at_once_leave_a_chain(host: Host) -> None:
     token = host.dynreg.issue_initial_access_token()
     host.session.commit()
     principal = host.registrar.tokens.find(token)
+    assert principal
     host.session.close()
 
     def refuse(_: int) -> None:
