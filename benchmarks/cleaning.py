@@ -94,11 +94,10 @@ def fill(app: Flask, clients: int) -> None:
         with engine.begin() as connection:
             for first in range(0, clients, AT_ONCE):
                 rows = [
-                    like
-                    | {"client_id": os.urandom(16).hex(), "client_id_issued_at": now if not number % 10 else now - DAY}
+                    like | dict.fromkeys(("client_id_issued_at", "updated_at"), now if not number % 10 else now - DAY)
                     for number in range(first, min(first + AT_ONCE, clients))
                 ]
-                connection.execute(insert(table), rows)
+                connection.execute(insert(table), [row | {"client_id": os.urandom(16).hex()} for row in rows])
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("ANALYZE"))
         engine.dispose()
