@@ -52,6 +52,10 @@ class Cleaning(Decisions):
         self._quotas.give_back(client for client, _ in found)
         return Counter((client.source or "", clock) for client, clock in found)
 
+    def clean_up_is_late(self, seconds: int) -> bool:
+        """Whether a tombstone has been over for so many seconds, which a clean-up would have taken."""
+        return self._tombstones.are_over_since(seconds)
+
     def clear_tombstones(self, most: int) -> int:
         """Removes some of the tombstones that are over; 0 when none is left."""
         return self._tombstones.clear(most)

@@ -5,6 +5,7 @@ from flask.cli import AppGroup
 from flask_dynreg.operations import (
     audit,
     clients,
+    doctor,
     explaining,
     issuers,
     migrations,
@@ -26,6 +27,7 @@ for command in (
     issuers.issuer,
     statements.statement,
     audit.audit,
+    doctor.doctor,
     explaining.explain,
     tokens.issue_token,
     tokens.tokens,

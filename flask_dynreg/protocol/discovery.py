@@ -26,6 +26,17 @@ def document(registrar: Registrar, addresses: Addresses) -> dict[str, Any]:
     return metadata
 
 
+def paths(registrar: Registrar) -> dict[str, str]:
+    """Where the document is, from the root of the issuer's host, each with the setting that wants it there."""
+    issuer = registrar.issuer
+    found = {well_known(issuer, "oauth-authorization-server"): "DYNREG_DISCOVERY"}
+    if registrar.settings.openid_discovery:
+        # OpenID Connect Discovery appends where RFC 8414 section 3.1 inserts; without a path both are the same.
+        found[well_known(issuer, "openid-configuration")] = "DYNREG_OPENID_DISCOVERY"
+        found[f"{urlsplit(issuer).path.rstrip('/')}/.well-known/openid-configuration"] = "DYNREG_OPENID_DISCOVERY"
+    return found
+
+
 def serve_document(text: str) -> Response:
     """A public document, for GET and HEAD."""
     headers = [("Content-Type", "application/json"), ("Cache-Control", f"public, max-age={MAX_AGE}")]
@@ -45,13 +56,7 @@ def install(app: Flask, registrar: Registrar, addresses: Addresses) -> None:
     def view() -> Response:
         return serve_document(json.dumps(document(registrar, addresses)))
 
-    issuer = registrar.issuer
-    paths = {well_known(issuer, "oauth-authorization-server"): "DYNREG_DISCOVERY"}
-    if registrar.settings.openid_discovery:
-        # OpenID Connect Discovery appends where RFC 8414 section 3.1 inserts; without a path both are the same.
-        paths[well_known(issuer, "openid-configuration")] = "DYNREG_OPENID_DISCOVERY"
-        paths[f"{urlsplit(issuer).path.rstrip('/')}/.well-known/openid-configuration"] = "DYNREG_OPENID_DISCOVERY"
-    for number, (path, setting) in enumerate(paths.items()):
+    for number, (path, setting) in enumerate(paths(registrar).items()):
         add_route(blueprint, path, f"document_{number}", view, setting)
     share(blueprint, registrar.settings.cors_origins)
     app.register_blueprint(blueprint)

@@ -71,6 +71,11 @@ class Tombstones:
         """Whether there is one, of whatever issuer."""
         return self._sessions.first(self._any, {"w_this": client_id}) is not None
 
+    def are_over_since(self, seconds: int) -> bool:
+        """Whether there is one that has been over for so long."""
+        over = {"w_now": self._credentials.now() - seconds, "w_most": 1}
+        return self._sessions.first(self._over, over) is not None
+
     def clear(self, most: int) -> int:
         """Takes some of those that are over; 0 when none is left."""
         connection = self._sessions.connection()

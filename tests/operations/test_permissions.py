@@ -52,6 +52,7 @@ NEEDED = {
     "registration count": "settings:write",
     "registration status": "settings:write",
     "secrets reencrypt": "settings:write",
+    "doctor": "settings:write",
 }
 """The permission that each command needs."""
 
