@@ -20,6 +20,7 @@ from flask_dynreg import DynamicRegistration, TemporarilyUnavailableError
 from flask_dynreg.operations.cleaning import clean_up
 from flask_dynreg.protocol.transactions import in_one_transaction
 from flask_dynreg.registrar import Registrar
+from flask_dynreg.registry.chains import Found
 from flask_dynreg.registry.principals import OPEN
 from tests.conftest import CLIENT, SERVER_METADATA
 
@@ -30,7 +31,8 @@ Answer = TypeVar("Answer")
 @dataclass(frozen=True)
 class Outcome:
     """Of the clients that were used or are new, how many are `lost`; of the dead ones how many are `left` or were removed
-    `twice`; how often one was `removed`, or was used before that; how many clients the quota has `counted`."""
+    `twice`; how often one was `removed`, or was used before that; how many clients the quota has `counted`; how many `breaks`
+    the trail has."""
 
     lost: int
     left: int
@@ -38,6 +40,7 @@ class Outcome:
     removed: int
     used: int
     counted: int
+    breaks: int
 
 
 def host(url: str, now: int) -> tuple[Flask, DynamicRegistration, SQLAlchemy]:
@@ -113,6 +116,7 @@ def raced(url: str, clients: int, cleaners: int, others: int) -> Outcome:
     """Of `clients` that are dead, every fifth is used by one of the others as well."""
     app, dynreg, db = host(url, BEGIN)
     with app.app_context():
+        db.create_all()
         dead = [at_last(dynreg.registrar, lambda: register(dynreg.registrar)) for _ in range(clients)]
         db.engine.dispose()
     sought = dead[::5]
@@ -129,6 +133,7 @@ def raced(url: str, clients: int, cleaners: int, others: int) -> Outcome:
         ends = Counter(db.session.scalars(select(event.client_id).where(event.type == "removed")))
         counted = db.session.scalar(select(func.sum(quota.clients)))
         db.session.rollback()
+        breaks = list(dynreg.registrar.chains.verify(Found()))
         db.engine.dispose()
     assert removed == ends.total()
     return Outcome(
@@ -138,6 +143,7 @@ def raced(url: str, clients: int, cleaners: int, others: int) -> Outcome:
         removed=removed,
         used=len(used),
         counted=int(counted or 0),
+        breaks=len(breaks),
     )
 
 

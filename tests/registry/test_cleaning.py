@@ -341,6 +341,6 @@ def test_nobody_was_removed_who_never_was(make: Make, unknown: str) -> None:
 def test_many_clean_up_while_others_register_read_and_use(any_database_url: str, start_host: StartHost) -> None:
     """With more of all: `python -m tests.registry.cleaning_race`."""
     host = start_host(any_database_url)
-    result = raced(any_database_url, clients=100, cleaners=2, others=2)
-    assert result.lost == result.left == result.twice == 0
-    assert result.removed + result.used == 100 and result.counted == len(host.clients())
+    result = raced(any_database_url, clients=200, cleaners=8, others=8)
+    assert result.lost == result.left == result.twice == result.breaks == 0
+    assert result.removed + result.used == 200 and result.counted == len(host.clients())
