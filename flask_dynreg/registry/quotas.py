@@ -1,18 +1,23 @@
 """How many clients there may be: counted in rows of their own, in the transaction that makes, changes or ends a client."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
+from typing import Any
 
-from sqlalchemy import bindparam, case, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, case, delete, func, insert, select, true, update
+from sqlalchemy.sql.elements import ColumnElement
 
 from flask_dynreg.registry.clients import ClientRecord
 from flask_dynreg.registry.models import Models, table_of
-from flask_dynreg.registry.principals import share_of
+from flask_dynreg.registry.principals import STRANGERS, share_of
 from flask_dynreg.registry.sessions import Sessions
 
 OWNER, SOFTWARE, PENDING = "owner", "software_id", "pending"
 """What may have a quota beside the doors: each owner, each `software_id`, and who waits for approval and has no owner."""
+
+GROUPS = 10_000
+"""Owners, and software, whose clients are counted in one statement."""
 
 Names = Mapping[str, str]
 """By the kind of a quota, the name of the row in which a client is counted for it."""
@@ -44,11 +49,7 @@ class Quotas:
     def _names(self, source: str | None, owner: str | None, software_id: str | None, is_pending: bool) -> Names:
         pending = "all" if is_pending and owner is None else None
         counted = {source or "": "all", OWNER: owner, SOFTWARE: share_of(software_id, source), PENDING: pending}
-        return {
-            kind: sha256(f"{kind} {value}".encode()).hexdigest()
-            for kind, value in counted.items()
-            if value is not None and kind in self._most
-        }
+        return {kind: _name(kind, value) for kind, value in counted.items() if value is not None and kind in self._most}
 
     def move(self, before: Names, after: Names) -> str | None:
         """Counts a client for what it is now, and no more for what it was. Gives the kind of which there are too many, if one is
@@ -81,16 +82,56 @@ class Quotas:
     def count_anew(self) -> int:
         """Counts the clients that are there, for quotas that are new; how many rows there are then.
 
-        Nobody may register meanwhile.
+        The database counts; of owners and of software some are read at once. Nobody may register meanwhile.
         """
-        client = self._client
-        was_never_approved = client.c.waiting_since.is_not(None) & client.c.requested_metadata.is_(None)
-        told = (client.c.source, client.c.owned_by, client.c.software_id, was_never_approved)
         connection = self._sessions.connection()
-        counts: Counter[str] = Counter()
-        for row in connection.execute(select(*told).where(client.c.issuer == self._issuer)):
-            counts.update(self._names(*tuple(row)).values())
         connection.execute(delete(self._table).where(self._table.c.issuer == self._issuer))
-        for name, clients in sorted(counts.items()):
-            connection.execute(self._begin, {"issuer": self._issuer, "name": name, "clients": clients})
-        return len(counts)
+        rows = 0
+        for counts in self._counted(connection):
+            if counts:
+                each = {"issuer": self._issuer}
+                connection.execute(
+                    self._begin, [each | {"name": name, "clients": clients} for name, clients in sorted(counts.items())]
+                )
+            rows += len(counts)
+        return rows
+
+    def _counted(self, connection: Connection) -> Iterator[Mapping[str, int]]:
+        """How many clients there are, by the names of rows, in parts."""
+        client, is_ours = self._client.c, self._client.c.issuer == self._issuer
+        source, waits = client.source, client.waiting_since.is_not(None) & client.requested_metadata.is_(None)
+        doors = self._most.keys() - {OWNER, SOFTWARE, PENDING}
+        if doors:
+            by_door = select(source, func.count()).where(is_ours, source.in_(doors)).group_by(source)
+            yield {_name(door, "all"): clients for door, clients in connection.execute(by_door)}
+        if PENDING in self._most:
+            pending = select(func.count()).select_from(self._client).where(is_ours, waits, client.owned_by.is_(None))
+            number = connection.execute(pending).scalar_one()
+            yield {_name(PENDING, "all"): number} if number else {}
+        if OWNER in self._most:
+            # Asked with IS, no database goes by the index on the issuer instead of that on owners.
+            for part in self._parts(connection, client.owned_by, is_ours.is_(true())):
+                yield {_name(OWNER, owner): clients for owner, clients, _ in part}
+        if SOFTWARE in self._most:
+            for part in self._parts(connection, client.software_id, is_ours):
+                shares = {
+                    share_of(software_id, door): number
+                    for software_id, clients, strangers in part
+                    for door, number in (("open", strangers), (None, clients - strangers))
+                }
+                yield {_name(SOFTWARE, share): number for share, number in shares.items() if number}
+
+    def _parts(
+        self, connection: Connection, column: ColumnElement[Any], which: ColumnElement[bool]
+    ) -> Iterator[list[tuple[str, int, int]]]:
+        """What there is in a column: each with how many clients have it, and how many strangers are among them."""
+        counts = func.count(), func.sum(case((self._client.c.source.in_(STRANGERS), 1), else_=0))
+        part = select(column, *counts).where(which, column.is_not(None)).group_by(column).order_by(column).limit(GROUPS)
+        rows = connection.execute(part).all()
+        while rows:
+            yield [(value, clients, int(strangers)) for value, clients, strangers in map(tuple, rows)]
+            rows = connection.execute(part.where(column > rows[-1][0])).all()
+
+
+def _name(kind: str, value: str | None) -> str:
+    return sha256(f"{kind} {value}".encode()).hexdigest()

@@ -116,6 +116,20 @@ def test_clients_that_were_there_before_can_be_counted(any_database_url: str, st
     assert is_full(host, TOKEN) and not is_full(host) and is_full(host)
 
 
+def test_what_is_counted_anew_is_what_was_counted_one_by_one(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flask_dynreg.registry.quotas.GROUPS", 2)
+    host = make("approval", open=50, session=0, owner=50, software_id=50, pending=50, initial_access_token=50)
+    for number in range(5):
+        for principal in (OPEN, Principal("initial_access_token", owner=f"owner {number % 3}"), Principal("operator")):
+            host.registered(principal, **({"software_id": f"software {number}"} if number else {}))
+        host.registered(OPEN, software_id="software 1")
+    before = {(row["name"], row["clients"]) for row in host.rows(host.models.quota)}
+    assert sum(clients for _, clients in before) == 10 + 5 + 5 + 17 + 15
+    assert host.registrar.count_for_quotas() == len(before) == 1 + 1 + 3 + 8 + 1
+    host.session.commit()
+    assert {(row["name"], row["clients"]) for row in host.rows(host.models.quota)} == before
+
+
 def test_many_at_once_are_never_one_too_many(make: Any) -> None:
     host = make(open=5)
     together = Barrier(8)
