@@ -1,6 +1,6 @@
 """The use cases, without HTTP: check, explain, find; and what changes a client, by the rooms of `lifecycle`."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from logging import INFO
 from typing import Any, TypeVar
@@ -57,6 +57,7 @@ from flask_dynreg.registry.issuers import StatementIssuers
 from flask_dynreg.registry.kept_answers import KeptAnswers
 from flask_dynreg.registry.lifetimes import Lifetimes
 from flask_dynreg.registry.models import LONGEST_TEXT, Models, RegisteredClientMixin
+from flask_dynreg.registry.pages import FIRST, Pages, Waiting
 from flask_dynreg.registry.principals import NO_FACTS, OPEN, Principal, RequestFacts, Terms
 from flask_dynreg.registry.quotas import Quotas
 from flask_dynreg.registry.reencryption import Reencryption
@@ -119,6 +120,7 @@ class Registrar(Cleaning, History, Repair, Rotation, SecretChanges):
         self.chains = Chains(self.sessions, models, self.issuer, links, self.trail)
         self.seals = Seals(self.sessions, models, self.issuer, links, self.chains, self.credentials)
         self._clients = Clients(self.sessions, models, self.issuer, self.trail, tokens_end=tokens_end)
+        self._pages = Pages(self.sessions, models, self.issuer)
         self.tokens = InitialAccessTokens(self.sessions, models, self.credentials, self.issuer, self.trail)
         self.permissions = Permissions(operator_of)
         self.certificates = CertificateHeader(settings.certificate_header, settings.trusted_proxies)
@@ -289,13 +291,17 @@ class Registrar(Cleaning, History, Repair, Rotation, SecretChanges):
         """Counts the clients that are there, for quotas that are new, in the session's transaction."""
         return self._quotas.count_anew()
 
-    def waiting(self) -> Iterator[ClientRecord]:
-        """Those that wait for an operator, themselves or with a change for which they ask, the longest first."""
-        return self._clients.waiting()
+    def waiting(self, after: Waiting = FIRST) -> Sequence[ClientRecord]:
+        """A page of those that wait for an operator, themselves or with a change for which they ask, the longest first."""
+        return self._pages.waiting(after)
 
     def find_clients(self, after: str, owner: str | None, software_id: str | None) -> Sequence[ClientRecord]:
         """A page of clients, in the order of their ids, from the one behind `after`."""
-        return self._clients.page(after, owner, software_id)
+        return self._pages.by_id(after, owner, software_id)
+
+    def stated_clients(self, after: str, statement_issuer: str, software_id: str | None) -> Sequence[str]:
+        """The ids behind `after`, not all at once, of clients with a statement of this issuer (about this software, if named)."""
+        return self._pages.stated(after, statement_issuer, software_id)
 
     def known_client(self, client_id: str) -> ClientRecord:
         """Raises LookupError if it is not there, which says what has become of it."""

@@ -1,6 +1,6 @@
 """A client is registered, updated and deleted: each change with its event, its signal and what it withdraws."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -305,14 +305,21 @@ class ClientChanges:
         self._withdraw(Withdrawal(client.client_id, everything=True))
         self._tell(signals.client_deleted, client_id=client.client_id)
 
-    def suspend_stated(self, statement_issuer: str, software_id: str | None, reason: str, by: str | None = None) -> int:
-        """Suspends some of the clients of an issuer of software statements, or of one software of it; 0 when none is left.
+    def suspend_stated(
+        self,
+        these: Sequence[str],
+        statement_issuer: str,
+        software_id: str | None,
+        reason: str,
+        by: str | None = None,
+    ) -> int:
+        """Suspends those of these clients that have a statement of this issuer (about this software, if it is named); how many.
 
         Raises RaceLostError.
         """
         details = {"reason": reason} | ({"by": by} if by else {})
         event = {"type": "suspended", "occurred_at": self.credentials.now(), "details": details}
-        suspended = self._clients.suspend(statement_issuer, software_id, reason, event)
+        suspended = self._clients.suspend(these, statement_issuer, software_id, reason, event)
         for client_id, owner in suspended.items():
             self._tell(signals.client_suspended, client_id=client_id, owner=owner, reason=reason)
         return len(suspended)

@@ -28,6 +28,7 @@ from flask_dynreg.protocol.routes import add_route, answer, answer_errors, exemp
 from flask_dynreg.protocol.transactions import in_one_transaction
 from flask_dynreg.registrar import Registrar
 from flask_dynreg.registry.models import LONGEST_TEXT
+from flask_dynreg.registry.pages import Waiting, place_of
 from flask_dynreg.registry.principals import Terms
 
 NAME = "dynreg_operators"
@@ -55,8 +56,15 @@ def _object(**options: Any) -> fields.Dict:
     return fields.Dict(error_messages={**_MESSAGES, "invalid": "must be a JSON object."}, **options)
 
 
+def _place(pattern: str) -> fields.String:
+    """Where a page has ended."""
+    return fields.String(validate=validate.Regexp(rf"{pattern}\Z", error="must be the next of another page."))
+
+
 _NOTHING = Schema()
 _WHICH = Schema.from_dict({"after": _text(), "owner": _text(), "software_id": _text()})()
+_WHO_WAITS = Schema.from_dict({"after": _place(r"[0-9]{1,18}\.[!-~]{1,255}")})()
+_WHICH_TOKENS = Schema.from_dict({"after": _place("[0-9]{1,18}")})()
 _METADATA = Schema.from_dict({"metadata": _object(required=True)})()
 _CLIENT = Schema.from_dict({"metadata": _object(required=True), "owner": _text(), "client_id": _text()})()
 _REASON = Schema.from_dict({"reason": _text(required=True)})()
@@ -114,7 +122,10 @@ def list_clients(call: Call) -> Answer:
 
 
 def list_waiting(call: Call) -> Answer:
-    return 200, {"clients": list(map(clients.as_json, call.registrar.waiting()))}
+    since, _, client_id = _read(_WHO_WAITS, request.args, "query").get("after", "0.").partition(".")
+    page = call.registrar.waiting(Waiting(int(since), client_id))
+    last = place_of(page[-1]) if page else None
+    return 200, {"clients": list(map(clients.as_json, page)), "next": last and f"{last.since}.{last.client_id}"}
 
 
 def create_client(call: Call) -> Answer:
@@ -169,7 +180,8 @@ def explain(call: Call) -> Answer:
 
 
 def list_tokens(call: Call) -> Answer:
-    return 200, {"tokens": list(map(tokens.as_json, call.registrar.tokens.all()))}
+    page = call.registrar.tokens.page(int(_read(_WHICH_TOKENS, request.args, "query").get("after", "0")))
+    return 200, {"tokens": list(map(tokens.as_json, page)), "next": page[-1].id if page else None}
 
 
 def issue_token(call: Call) -> Answer:

@@ -16,6 +16,7 @@ from flask_dynreg.operations.commands import NUMBER, Desk, json_object, operated
 from flask_dynreg.protocol import views
 from flask_dynreg.protocol.endpoints import RegistrationServer
 from flask_dynreg.registry.clients import ClientRecord
+from flask_dynreg.registry.pages import FIRST, place_of
 
 clients = AppGroup("clients", help="Create clients, find them, and decide about those that are there.")
 clients.add_command(cleaning.command)
@@ -61,8 +62,11 @@ def show(desk: Desk, client_id: str) -> str:
 @operated("clients:read")
 def waiting(desk: Desk) -> None:
     """List what waits for approval, one JSON object a line, the longest first: new clients, and changes that clients ask for."""
-    for client in desk.registrar.waiting():
-        click.echo(json.dumps(as_json(client), ensure_ascii=False))
+    last = FIRST
+    while page := desk.registrar.waiting(last):
+        for client in page:
+            click.echo(json.dumps(as_json(client), ensure_ascii=False))
+        last = place_of(page[-1])
 
 
 @clients.command()

@@ -1,6 +1,7 @@
 """Who may sign software statements, in the hands of operators: `flask dynreg issuer`."""
 
 import json
+from functools import partial
 from typing import Any
 
 import click
@@ -9,6 +10,8 @@ from sqlalchemy.exc import IntegrityError
 
 from flask_dynreg.metadata.statement_issuers import StatementIssuer
 from flask_dynreg.operations.commands import Desk, json_object, operated
+from flask_dynreg.protocol.transactions import in_one_transaction
+from flask_dynreg.registry.clients import MOST_AT_ONCE
 
 issuer = AppGroup("issuer", help="Trust those who sign software statements, or no longer.")
 
@@ -107,10 +110,15 @@ def _decide(desk: Desk, name: str, software_id: str, *, approved: bool) -> None:
 
 
 def _suspend(desk: Desk, name: str, software_id: str | None, reason: str) -> int:
-    """A part at a time, each in a transaction of its own: clients that register meanwhile do not wait for all."""
-    suspended = 0
-    while part := desk.registrar.suspend_stated(name, software_id, reason, desk.by):
-        desk.registrar.sessions.session.commit()
-        suspended += part
-    desk.registrar.sessions.session.rollback()
+    """A part at a time, each in a transaction of its own: clients that register meanwhile do not wait for all.
+
+    None comes too late that goes by this issuer: since it was changed, nobody registers by what it was.
+    """
+    registrar, suspended, last = desk.registrar, 0, ""
+    while ids := registrar.stated_clients(last, name, software_id):
+        for begin in range(0, len(ids), MOST_AT_ONCE):
+            these = ids[begin : begin + MOST_AT_ONCE]
+            suspend = partial(registrar.suspend_stated, these, name, software_id, reason, desk.by)
+            suspended += in_one_transaction(registrar.sessions, suspend)
+        last = ids[-1]
     return suspended

@@ -1,7 +1,7 @@
 """Reads and writes of clients, and of the event that goes with each write. SQLAlchemy Core, prepared once for an app."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -16,6 +16,7 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    true,
     update,
 )
 from sqlalchemy.orm.attributes import set_committed_value
@@ -23,7 +24,7 @@ from sqlalchemy.sql.dml import Delete, Update
 
 from flask_dynreg.errors import RaceLostError
 from flask_dynreg.registry.client import RegisteredClient
-from flask_dynreg.registry.models import Exact, Models, RegisteredClientMixin, table_of
+from flask_dynreg.registry.models import Models, RegisteredClientMixin, table_of
 from flask_dynreg.registry.sessions import Sessions
 from flask_dynreg.registry.trail import COVERED, Trail
 
@@ -137,23 +138,6 @@ class Clients:
         swapped = _binds(client, "c_", [*_TOKENS, _TOKENS_END, "trail_head"])
         self._swap_tokens = update(client).where(unchanged, token, *other_tokens).values(swapped)
         self._find = select(*(client.c[name] for name in _CLIENT)).where(this)
-        since, last = bindparam("w_since", type_=client.c.waiting_since.type), bindparam("w_last", type_=Exact)
-        later = (client.c.waiting_since == since) & (client.c.client_id > last)
-        self._waiting = (
-            select(*(client.c[name] for name in _CLIENT))
-            .where(client.c.issuer == issuer, client.c.status.in_(("pending", "active")))
-            .where(or_(client.c.waiting_since > since, later))
-            .order_by(client.c.waiting_since, client.c.client_id)
-            .limit(MOST_AT_ONCE)
-        )
-        after = bindparam("w_after", type_=client.c.client_id.type)
-        self._page = (
-            select(*(client.c[name] for name in _CLIENT))
-            .where(client.c.client_id > after, or_(client.c.issuer == issuer, client.c.issuer.is_(None)))
-            .order_by(client.c.client_id)
-            .limit(MOST_AT_ONCE)
-        )
-        self._owned_by = client.c.owned_by == bindparam("w_owner", type_=client.c.owned_by.type)
         self._load = select(models.client).where(this)
         # A condition on the issuer would lead some databases to read all of its clients.
         self._vouched = (
@@ -192,14 +176,17 @@ class Clients:
             .execution_options(preserve_rowcount=True)  # SQLAlchemy keeps it of UPDATE and DELETE only
             for change in (self._replace, self._remove)
         )
-        is_alive = client.c.status.in_(("active", "pending"))
+        # Locked where the database can: then nobody changes them before they are suspended. Asked with IS, no database goes by
+        # an index that leads to all clients of the issuer.
+        stated = client.c.issuer == issuer, client.c.statement_issuer == bindparam("w_statement_issuer")
         self._suspendable = (
             select(*(client.c[name] for name in _SUSPENDED))
-            .where(client.c.issuer == issuer, is_alive)
-            .where(client.c.statement_issuer == bindparam("w_statement_issuer"))
-            .limit(MOST_AT_ONCE)
+            .where(client.c.client_id.in_(bindparam("w_these", expanding=True)))
+            .where(client.c.status.in_(("active", "pending")), *(each.is_(true()) for each in stated))
+            .order_by(client.c.client_id)
+            .with_for_update()
         )
-        self._software_id = client.c.software_id == bindparam("w_software_id")
+        self._software_id = (client.c.software_id == bindparam("w_software_id")).is_(true())
         changed = _binds(client, "c_", ["status", "status_reason", "updated_at", "trail_head"])
         self._suspend = update(client).where(unchanged).values(version=client.c.version + 1, **changed)
         # A default that Python computes does not come into force inside of another statement.
@@ -215,22 +202,6 @@ class Clients:
     def is_free(self, client_id: str) -> bool:
         """Whether no client has this id, of whatever issuer."""
         return self._sessions.first(self._find, {"w_this": client_id}) is None
-
-    def waiting(self) -> Iterator[ClientRecord]:
-        """Those that an operator has to approve of, or a change of theirs, the oldest first."""
-        last: tuple[int | None, str] = (-1, "")
-        while rows := self._sessions.all(self._waiting, {"w_since": last[0], "w_last": last[1]}):
-            for row in rows:
-                client = ClientRecord(*tuple(row))
-                last = (client.waiting_since, client.client_id)
-                yield client
-
-    def page(self, after: str, owner: str | None, software_id: str | None) -> Sequence[ClientRecord]:
-        """At most so many as are handled at once, in the order of their ids, which are behind `after`."""
-        page = self._page if owner is None else self._page.where(self._owned_by)
-        page = page if software_id is None else page.where(self._software_id)
-        rows = self._sessions.all(page, {"w_after": after, "w_owner": owner, "w_software_id": software_id})
-        return [ClientRecord(*tuple(row)) for row in rows]
 
     def load(self, client_id: str) -> RegisteredClientMixin | None:
         """The instance of the client model, in the session."""
@@ -350,32 +321,34 @@ class Clients:
         return True
 
     def suspend(
-        self, statement_issuer: str, software_id: str | None, reason: str, event: Mapping[str, Any]
+        self,
+        these: Sequence[str],
+        statement_issuer: str,
+        software_id: str | None,
+        reason: str,
+        event: Mapping[str, Any],
     ) -> Mapping[str, str | None]:
-        """Suspends some of the clients with a statement of this issuer (about this software, if it is named): by their ids, whom
-        they belong to. Each has such an event.
+        """Suspends those of these clients that may be used or wait, and still have a statement of this issuer (about this
+        software, if it is named): by their ids, whom they belong to. Each has such an event.
 
-        Raises RaceLostError if somebody else changed each of them since they were read.
+        Raises RaceLostError if somebody else changes one of them at this moment.
         """
         connection = self._sessions.connection()
         which = self._suspendable if software_id is None else self._suspendable.where(self._software_id)
-        found = {"w_statement_issuer": statement_issuer, "w_software_id": software_id}
+        found = {"w_these": these, "w_statement_issuer": statement_issuer, "w_software_id": software_id}
         clients = [dict(row) for row in connection.execute(which, found).mappings()]
         values = {"c_status": "suspended", "c_status_reason": reason, "c_updated_at": event["occurred_at"]}
-        told, suspended = [], dict[str, str | None]()
+        told = []
         for client in clients:
             row = self._row(client, event, client["version"] + 1)
             this = {"w_this": client["client_id"], "w_seen": client["version"], "w_trail_head": client["trail_head"]}
-            this |= {"c_trail_head": row["link"]}
-            if connection.execute(self._suspend, values | this).rowcount == 1:
-                told.append(_values("e_", row))
-                suspended[client["client_id"]] = client["owned_by"]
-                self._sessions.forget(client["client_id"], gone=False)
+            if connection.execute(self._suspend, values | this | {"c_trail_head": row["link"]}).rowcount != 1:
+                raise RaceLostError()
+            told.append(_values("e_", row))
+            self._sessions.forget(client["client_id"], gone=False)
         if told:
             connection.execute(self._tell, told)
-        elif clients:
-            raise RaceLostError()
-        return suspended
+        return {client["client_id"]: client["owned_by"] for client in clients}
 
     def _change(
         self,

@@ -1,6 +1,6 @@
 """Initial access tokens: RFC 7591 section 3."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,11 +123,20 @@ class InitialAccessTokens:
     def all(self) -> Iterator[TokenRecord]:
         """Every token there is, in the order in which they were issued, whether good or not."""
         last = 0
-        while rows := self._sessions.all(self._page, {"last": last, "now": self._credentials.now()}):
-            for row in rows:
-                last = row.id
-                known: dict[str, Any] = {name: getattr(row, name) for name in TokenRecord.__slots__ if name != "terms"}
-                yield TokenRecord(**known | {"is_good": bool(row.is_good)}, terms=Terms.from_json(row.terms))
+        while page := self.page(last):
+            yield from page
+            last = page[-1].id
+
+    def page(self, after: int) -> Sequence[TokenRecord]:
+        """The first ones of these behind the number `after`."""
+        return [
+            TokenRecord(
+                **{name: getattr(row, name) for name in TokenRecord.__slots__ if name not in ("terms", "is_good")},
+                terms=Terms.from_json(row.terms),
+                is_good=bool(row.is_good),
+            )
+            for row in self._sessions.all(self._page, {"last": after, "now": self._credentials.now()})
+        ]
 
     def _changed(self, statement: Any, token_id: int) -> bool:
         parameters = {"this": token_id, "now": self._credentials.now()}

@@ -174,6 +174,23 @@ def test_a_client_waits_is_looked_at_and_approved(call: Call, http: FlaskClient,
     assert told(call("GET", here), 404)["error"] == "invalid_request" and read(http, client).status_code == 401
 
 
+def test_who_waits_is_told_a_page_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, make_app: MakeApp, dynreg: DynamicRegistration
+) -> None:
+    monkeypatch.setattr("flask_dynreg.registry.pages.MOST_AT_ONCE", 2)
+    config = {"DYNREG_ACCESS": ["open"], "DYNREG_POLICIES": ["approval"], "DYNREG_OPERATORS_API": True}
+    http = make_app(dynreg._db, dynreg, **config).test_client()
+    ids = {registered(http, **PUBLIC)["client_id"] for _ in range(5)}
+    found, query = list[str](), ""
+    for size in (2, 2, 1):
+        page = told(http.get(f"{BASE}/waiting{query}", headers={"May": "clients:read"}))
+        assert len(page["clients"]) == size
+        found, query = [*found, *(each["client_id"] for each in page["clients"])], f"?after={page['next']}"
+    last = told(http.get(f"{BASE}/waiting{query}", headers={"May": "clients:read"}))
+    assert last == {"clients": [], "next": None}
+    assert len(found) == 5 and set(found) == ids
+
+
 def test_a_client_is_made_in_the_name_of_who_made_it(call: Call, app: Flask, dynreg: DynamicRegistration) -> None:
     sent = {"metadata": CLIENT, "owner": "them", "client_id": "ours"}
     client = told(call("POST", "/clients", sent), 201)
@@ -226,7 +243,10 @@ def test_a_token_is_issued_listed_and_revoked(call: Call, http: FlaskClient) -> 
     sent = {"label": "Bank", "owner": "bank-7", "uses": 2, "expires_in": 60, "terms": {"scopes": ["mcp:read"]}}
     token = told(call("POST", "/tokens", sent), 201)["initial_access_token"]
     assert http.post("/oauth2/register", json=CLIENT, headers=bearer(token)).status_code == 201
-    ((known),) = told(call("GET", "/tokens"))["tokens"]
+    listed = told(call("GET", "/tokens"))
+    ((known),) = listed["tokens"]
+    assert listed["next"] == known["id"]
+    assert told(call("GET", f"/tokens?after={known['id']}")) == {"tokens": [], "next": None}
     assert (known["owner"], known["uses"], known["max_uses"], known["terms"]) == ("bank-7", 1, 2, sent["terms"])
     assert token not in json.dumps(known)
     assert call("DELETE", f"/tokens/{known['id']}").status_code == 204
@@ -279,6 +299,10 @@ def test_registration_is_closed_and_opened(call: Call, http: FlaskClient) -> Non
         ("POST", "/explain", [], "must be one JSON object"),
         ("GET", "/clients?owner=%00", None, "owner: must be a string"),
         ("GET", "/clients?evil=1", None, "The query must have none but"),
+        ("GET", "/waiting?after=7", None, "after: must be the next of another page."),
+        ("GET", f"/waiting?after={'1' * 19}.x", None, "after: must be the next of another page."),
+        ("GET", "/waiting?after=1.x%0A", None, "after: must be the next of another page."),
+        ("GET", "/tokens?after=-1", None, "after: must be the next of another page."),
     ],
 )
 def test_what_is_wrong_is_said(call: Call, method: str, path: str, sent: Any, says: str) -> None:

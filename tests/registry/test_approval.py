@@ -261,8 +261,9 @@ def test_who_waits_and_is_suspended_with_others_waits_again(any_database_url: st
     settings = {"DYNREG_POLICIES": ["approval"], "DYNREG_STATEMENT_ISSUERS": [trusted()]}
     host = start_host(any_database_url, **settings, DYNREG_QUOTAS={"pending": 1})
     registered = host.registered(**PUBLIC, software_statement=statement())
-    assert host.registrar.suspend_stated(DIRECTORY, None, "not trusted any more", "ann") == 1
-    assert host.registrar.suspend_stated(DIRECTORY, None, "not trusted any more") == 0
+    for suspended in (1, 0):
+        these = [client_id(registered)]
+        assert host.registrar.suspend_stated(these, DIRECTORY, None, "not trusted any more", "ann") == suspended
     assert instance(host, registered).status == "suspended" and waiting(host) == []
     with pytest.raises(ValueError, match="waits"):
         approve(host, client_id(registered), "fine")

@@ -1,11 +1,14 @@
 """Trusted issuers in the database: how long a process goes by what it has read, and what happens at the same moment."""
 
 import json
+import sqlite3
 from typing import Any
 
 import pytest
 from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import event
 
+from flask_dynreg import client_suspended
 from flask_dynreg.errors import InvalidStatementError, RaceLostError, UnapprovedStatementError
 from flask_dynreg.metadata.statement_issuers import StatementIssuer
 from tests.conftest import CLIENT
@@ -31,6 +34,11 @@ def register(host: Host, text: str, then: Any = None) -> None:
         then()
     information = host.registrar.new_client_information(checked)
     host.registrar.register(information, checked, OPEN)
+
+
+def suspended(host: Host) -> int:
+    ids = host.registrar.stated_clients("", DIRECTORY, None)
+    return host.registrar.suspend_stated(ids, DIRECTORY, None, "why")
 
 
 def test_what_was_read_serves_for_some_seconds(sqlite_host: Host) -> None:
@@ -100,7 +108,7 @@ def test_an_issuer_stays_trusted_until_the_client_is_written(sqlite_url: str, st
     here.session.commit()
     here.registrar.issuers.remove(DIRECTORY)
     here.session.commit()
-    assert here.registrar.suspend_stated(DIRECTORY, None, "withdrawn") == 1
+    assert suspended(here) == 1
     here.session.commit()
     assert [row["status"] for row in here.clients()] == ["suspended"]
 
@@ -114,10 +122,67 @@ def test_an_instance_in_the_session_is_read_anew_when_it_is_suspended(host: Host
     loaded = host.dynreg.query_client(client.client.client_id)
     assert loaded and loaded.is_active
     record = host.record(client)
-    host.registrar.suspend_stated(DIRECTORY, None, "why")
+    assert suspended(host) == 1
     assert not loaded.is_active and loaded.status_reason == "why"
     with pytest.raises(RaceLostError):
         host.registrar.update(record, checked)
+
+
+@pytest.fixture
+def five(any_database_url: str, start_host: StartHost, monkeypatch: pytest.MonkeyPatch) -> Host:
+    """With five clients of an issuer, of which two are read, and one is suspended, at once."""
+    monkeypatch.setattr("flask_dynreg.registry.pages.IDS_AT_ONCE", 2)
+    monkeypatch.setattr("flask_dynreg.operations.issuers.MOST_AT_ONCE", 1)
+    host = start_host(any_database_url)
+    add(host)
+    for number in range(5):
+        register(host, stated(host, software_id="even" if number % 2 == 0 else "odd"))
+        host.session.commit()
+    host.registered()
+    return host
+
+
+def test_clients_of_an_issuer_are_suspended_forward_in_the_order_of_their_ids(five: Host) -> None:
+    ids = sorted(row["client_id"] for row in five.clients() if row["statement_issuer"])
+    told = list[str]()
+
+    def hear(sender: Any, client_id: str, **_: Any) -> None:
+        told.append(client_id)
+        if client_id == ids[2]:  # who is behind is not looked at again
+            five.dynreg.resume_client(ids[0], "fine")
+            five.session.commit()
+
+    with client_suspended.connected_to(hear, five.app):
+        result = five.app.test_cli_runner().invoke(args=["dynreg", "issuer", "withdraw", DIRECTORY])
+        assert (result.stdout, told) == ("5 clients are suspended.\n", ids)
+        again = five.app.test_cli_runner().invoke(args=["dynreg", "issuer", "withdraw", DIRECTORY])
+        assert (again.stdout, told) == ("1 clients are suspended.\n", [*ids, ids[0]])
+
+
+def test_clients_of_one_software_are_suspended_alone(five: Host) -> None:
+    result = five.app.test_cli_runner().invoke(args=["dynreg", "issuer", "disapprove", DIRECTORY, "odd"])
+    assert result.stdout == "2 clients are suspended.\n"
+    assert sorted(row["status"] for row in five.clients()) == ["active"] * 4 + ["suspended"] * 2
+
+
+@pytest.mark.parametrize("becomes", ["changed", "gone"])
+def test_who_changes_at_this_moment_is_suspended_as_well(sqlite_url: str, start_host: StartHost, becomes: str) -> None:
+    """SQLite locks nothing for a SELECT: the row is another one by the time it is written."""
+    host = start_host(sqlite_url)
+    add(host)
+    register(host, stated(host))
+    host.session.commit()
+    todo = ["UPDATE dynreg_client SET version = version + 1" if becomes == "changed" else "DELETE FROM dynreg_client"]
+
+    def meanwhile(connection: Any, cursor: Any, words: str, *rest: Any) -> None:
+        if todo and words.startswith("UPDATE dynreg_client"):
+            with sqlite3.connect(sqlite_url.removeprefix("sqlite:///")) as other:
+                other.execute(todo.pop())
+
+    event.listen(host.db.engine, "before_cursor_execute", meanwhile)
+    result = host.app.test_cli_runner().invoke(args=["dynreg", "issuer", "withdraw", DIRECTORY])
+    assert result.stdout == f"{int(becomes == 'changed')} clients are suspended.\n"
+    assert [(row["status"], row["version"]) for row in host.clients()] == [("suspended", 3)] * (becomes == "changed")
 
 
 def test_what_is_good_once_is_used_up_with_the_callers_transaction(host: Host) -> None:

@@ -284,7 +284,8 @@ def test_clients_of_an_issuer_that_are_suspended_have_it_in_their_chains(host: H
     registered = [host.registered() for _ in range(3)]
     host.session.execute(text("UPDATE dynreg_client SET statement_issuer = 'directory'"))
     host.session.commit()
-    assert host.registrar.suspend_stated("directory", None, "withdrawn") == 3
+    ids = host.registrar.stated_clients("", "directory", None)
+    assert host.registrar.suspend_stated(ids, "directory", None, "withdrawn") == 3
     host.session.commit()
     assert breaks(host) == [] and [row["version"] for row in host.events()] == [1, 1, 1, 2, 2, 2]
     host.dynreg.resume_client(client_id(registered[0]), "fine")
