@@ -294,6 +294,32 @@ def test_one_that_is_asked_once_has_refused_whatever_others_change(make_app: Mak
         assert [problem["pointer"] for problem in body["errors"]] == ["/client_name"]
 
 
+def test_what_one_that_is_asked_once_has_asked_for_holds_whatever_others_change(make_app: MakeApp) -> None:
+    """At the registration, and at each update anew."""
+
+    def first(metadata: Metadata, context: PolicyContext) -> Metadata:
+        if "logo_uri" in metadata:
+            context.require_approval("It has a logo.")
+            context.limit_lifetime(60)
+        return metadata
+
+    first.asked_once = True  # type: ignore[attr-defined]
+    server = Server(make_app, {"first": first, "shouting": shouting, "no_logos": no_logos})
+    client = registered(server.http, **PUBLIC, client_name="mine", logo_uri="https://client.example/logo")
+    row = server.row(client)
+    assert (row.status, row.status_reason) == ("pending", "It has a logo.")
+    assert row.expires_at == client["client_id_issued_at"] + 60
+    with server.app.app_context():
+        server.dynreg.approve_client(client["client_id"], "fine", version=1)
+        server.db.session.commit()
+    replaced(server.http, client, **PUBLIC, client_name="OTHER", logo_uri="https://client.example/logo")
+    row = server.row(client)
+    assert (row.status, row.client_name, row.requested["client_name"]) == ("active", "MINE", "OTHER")
+    replaced(server.http, client, **PUBLIC, client_name="third")
+    row = server.row(client)
+    assert (row.status, row.client_name, row.requested) == ("active", "THIRD", None)
+
+
 @pytest.mark.parametrize("seconds", [0, -1])
 def test_a_registration_does_not_end_before_it_begins(
     make_app: MakeApp, seconds: int, caplog: pytest.LogCaptureFixture

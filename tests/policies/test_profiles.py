@@ -115,5 +115,25 @@ def test_who_has_no_key_for_it_or_finds_none_on_the_server_is_not_let_in(make_ap
     assert problem["pointer"] == f"/{ALGORITHM}"
 
 
+@pytest.mark.parametrize("algorithm", ["PS256", "ES256", "EdDSA", "Ed25519", "RS256", "PS384", "Ed448", "none"])
+@pytest.mark.parametrize("stated", [True, False])
+def test_request_objects_are_signed_as_fapi_allows(make_app: MakeApp, algorithm: str, stated: bool) -> None:
+    """FAPI 2.0 Security Profile section 5.4.1, whether the client states one algorithm or says what it can do."""
+    name, listed = "request_object_signing_alg", "request_object_signing_alg_values_supported"
+    every = ["RS256", "PS256", "PS384", "ES256", "EdDSA", "Ed25519", "Ed448", "none"]
+    http = make_app(DYNREG_POLICIES=["fapi2"], DYNREG_SERVER_METADATA=METADATA | {listed: every}).test_client()
+    sent = {
+        "redirect_uris": WEB,
+        "token_endpoint_auth_method": "private_key_jwt",
+        "jwks_uri": "https://app.example/jwks",
+        **({name: algorithm} if stated else {listed: [algorithm]}),
+    }
+    if algorithm in ("PS256", "ES256", "EdDSA", "Ed25519"):
+        assert registered(http, **sent)[name] == algorithm
+    else:
+        (problem,) = refused(post(http, sent), "invalid_client_metadata")["errors"]
+        assert problem["pointer"] == f"/{name}"
+
+
 def test_every_profile_is_in_these_tables() -> None:
     assert {profile for profile, *_ in FINE} == {profile for profile, *_ in REFUSED} == set(PROFILES)
