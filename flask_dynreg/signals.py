@@ -48,8 +48,8 @@ DECISIONS = {
 """By what an operator has done."""
 
 client_spent_token_used = _signals.signal("client-spent-token-used")
-"""Somebody used a registration access token of a client that was good before, as a thief or an old copy of the client does. Told
-once for a token. Arguments: `client_id: str`."""
+"""Somebody used a registration access token of a client that was good before, as a thief or an old copy of the client does, or
+the client itself after its end. Told once for a token, of the last ten that have died. Arguments: `client_id: str`."""
 
 client_recovered = _signals.signal("client-recovered")
 """A client that had lost its registration access token got a new one for its own key. Arguments: `client_id: str`."""

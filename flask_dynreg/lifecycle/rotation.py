@@ -1,7 +1,7 @@
 """Registration access tokens: rotation that shuts out no client that has lost an answer, and recovery.
 
 At most two are live: the confirmed one and, from when it is handed out, the next one. The confirmed one dies when the next one is
-used, for then the client has it.
+used, for then the client has it. Of the dead ones the last are known, until each was used once: then an operator was told.
 """
 
 from collections.abc import Mapping
@@ -29,6 +29,9 @@ from flask_dynreg.registry.kept_answers import KeptAnswers
 KEYS_SETTLE = 86400
 """Seconds after which keys count as the client's own: who has stolen its token can change them."""
 
+MOST_DEAD = 10
+"""Dead tokens of a client that are known, the last ones."""
+
 _ROTATING: Mapping[str, tuple[str, ...]] = {"never": (), "update": ("update",), "read": ("read", "update")}
 
 
@@ -39,14 +42,13 @@ class Rotation(ClientChanges):
 
     def authenticate(self, client_id: str, token: str) -> ClientRecord:
         """The client whose registration access token this is. Raises UnknownTokenError, whatever the reason; SpentTokenError is
-        one, for a token that was good before."""
+        one, for a token that was good before and was not used since it died."""
         known = is_client_id(client_id) and is_token(token, REGISTRATION_ACCESS_TOKEN)
         client = self._clients.find(client_id) if known else None
         if client is None:
             raise UnknownTokenError()
         if not self.is_live(client, token):
-            is_spent = matches_digest(client.spent_registration_access_token, token)
-            raise SpentTokenError() if is_spent else UnknownTokenError()
+            raise SpentTokenError() if self._without(client, token) else UnknownTokenError()
         return client
 
     def is_live(self, client: ClientRecord, token: object) -> bool:
@@ -56,7 +58,7 @@ class Rotation(ClientChanges):
         if matches_digest(client.registration_access_token, token):
             end = client.registration_access_token_expires_at
             # While nobody has used the next one, the client may not have it; and who waits can do nothing to get another.
-            waits = client.next_registration_access_token is not None or client.status == "pending"
+            waits = client.next_registration_access_token is not None or client.was_never_approved
             return end is None or waits or self.credentials.now() < end
         return matches_digest(client.next_registration_access_token, token)
 
@@ -74,7 +76,7 @@ class Rotation(ClientChanges):
         if is_first_use:
             tokens = {
                 "registration_access_token": following,
-                "spent_registration_access_token": client.registration_access_token,
+                "spent_registration_access_token": _dead(client, client.registration_access_token),
                 "registration_access_token_expires_at": self._token_end(),
             }
         fresh = new_token(REGISTRATION_ACCESS_TOKEN) if rotates else None
@@ -84,11 +86,19 @@ class Rotation(ClientChanges):
     def note_spent_token(self, client_id: str, token: str) -> None:
         """Tells of the first use of a token since it died, and forgets the token. Raises RaceLostError."""
         client = self._clients.find(client_id)
-        if client is None or not matches_digest(client.spent_registration_access_token, token):
+        if client is None or self.is_live(client, token) or not (left := self._without(client, token)):
             return
-        self._swap_tokens(client, self._event("spent_token_used", client), spent_registration_access_token=None)
+        self._swap_tokens(client, self._event("spent_token_used", client), **left)
         self._tell(signals.client_spent_token_used, client_id=client.client_id)
         signals.logger.warning("A registration access token of the client %s was used that is dead.", client.client_id)
+
+    def _without(self, client: ClientRecord, token: str) -> dict[str, str | None]:
+        """What is left of the tokens of a client without this one, which is not live; nothing if it is not known."""
+        if matches_digest(client.registration_access_token, token):
+            return {"registration_access_token": None}
+        known = _digests(client)
+        left = [kept for kept in known if not matches_digest(kept, token)]
+        return {"spent_registration_access_token": " ".join(left) or None} if len(left) < len(known) else {}
 
     def reissue_token(self, client_id: str, by: str | None = None) -> str:
         """A new token by the operator's hand; all older ones are dead.
@@ -148,7 +158,9 @@ class Rotation(ClientChanges):
             event,
             registration_access_token=digest(token),
             next_registration_access_token=None,
-            spent_registration_access_token=client.registration_access_token,
+            spent_registration_access_token=_dead(
+                client, client.next_registration_access_token, client.registration_access_token
+            ),
             registration_access_token_expires_at=self._token_end(),
         )
         if self.kept_answers:
@@ -159,3 +171,13 @@ class Rotation(ClientChanges):
         """Raises RaceLostError."""
         if not self._clients.swap_tokens(client, event, **tokens):
             raise RaceLostError()
+
+
+def _digests(client: ClientRecord) -> list[str]:
+    """Those of the dead tokens that are known, the last one first."""
+    return (client.spent_registration_access_token or "").split()
+
+
+def _dead(client: ClientRecord, *died: str | None) -> str | None:
+    """The same, as they are kept, when these have died."""
+    return " ".join([*filter(None, died), *_digests(client)][:MOST_DEAD]) or None

@@ -71,9 +71,11 @@ class ClientRecord(RegisteredClient):
 
 _CLIENT = [field.name.removeprefix("_") for field in fields(ClientRecord)]
 _SECRETS = ["client_secret", "client_secret_expires_at", "older_client_secrets"]
-_TOKENS = ["registration_access_token", "next_registration_access_token", "spent_registration_access_token"]
+_TOKENS = ["registration_access_token", "next_registration_access_token"]
 _TOKENS_END = "registration_access_token_expires_at"
-_LATER = {*_TOKENS[1:], _TOKENS_END, "keys_changed_at", "older_client_secrets", "last_used_at"}
+_DEAD_TOKENS = "spent_registration_access_token"
+_SWAPPED = [*_TOKENS, _DEAD_TOKENS, _TOKENS_END, "trail_head"]
+_LATER = {_TOKENS[1], _DEAD_TOKENS, _TOKENS_END, "keys_changed_at", "older_client_secrets", "last_used_at"}
 """What a new client does not have."""
 _WRITTEN = [*(name for name in _CLIENT if name not in _LATER), "updated_at", "software_id"]
 _CHANGED = [
@@ -132,11 +134,10 @@ class Clients:
         head = bindparam("w_trail_head", type_=client.c.trail_head.type)
         unchanged &= client.c.trail_head.is_not_distinct_from(head)
         # Nobody goes on with a token that has died since the row was read.
-        token, *other_tokens = (
+        token, next_token = (
             client.c[name].is_not_distinct_from(seen) for name, seen in _binds(client, "w_", _TOKENS).items()
         )
-        swapped = _binds(client, "c_", [*_TOKENS, _TOKENS_END, "trail_head"])
-        self._swap_tokens = update(client).where(unchanged, token, *other_tokens).values(swapped)
+        self._swap_tokens = update(client).where(unchanged, token, next_token).values(_binds(client, "c_", _SWAPPED))
         self._find = select(*(client.c[name] for name in _CLIENT)).where(this)
         self._load = select(models.client).where(this)
         # A condition on the issuer would lead some databases to read all of its clients.
@@ -277,7 +278,7 @@ class Clients:
             setattr(client, name, value)
         if told:
             client.trail_head = told["link"]
-        values |= {f"c_{name}": getattr(client, name) for name in (*_TOKENS, _TOKENS_END, "trail_head")}
+        values |= {f"c_{name}": getattr(client, name) for name in _SWAPPED}
         connection = self._sessions.connection()
         done = connection.execute(self._swap_tokens, values).rowcount == 1
         if done and told:

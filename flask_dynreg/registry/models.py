@@ -35,10 +35,10 @@ class RegisteredClientMixin(RegisteredClient):
     vouches for. `owned_by` is whom the host says it belongs to. `policies` (a JSON array of names) and `terms` (the JSON of
     `Terms`) are what it was registered under. `expires_at` is when it ends, if it does. `requested_metadata` is what it has asked
     to be. `waiting_since` is since when that, or the client itself, waits for an operator. `last_used_at` is when the host said
-    last that it is used (`touch`). Of its registration access tokens, the `next` one was not used yet, and the `spent` one was
-    good before. `keys_changed_at` is when it last changed its keys. `older_client_secrets` (a JSON array of secrets as they are
-    kept, each with until when it is good and the end that was told) came before the newest. `trail_head` is the last link of the
-    chain of its events.
+    last that it is used (`touch`). Of its registration access tokens, the `next` one was not used yet, and the `spent` ones
+    (digests with a space between them, the last one first) were good before. `keys_changed_at` is when it last changed its keys.
+    `older_client_secrets` (a JSON array of secrets as they are kept, each with until when it is good and the end that was told)
+    came before the newest. `trail_head` is the last link of the chain of its events.
     """
 
     if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class RegisteredClientMixin(RegisteredClient):
     waiting_since: Mapped[int | None] = mapped_column(BigInteger, index=True)
     last_used_at: Mapped[int | None] = mapped_column(BigInteger)
     next_registration_access_token: Mapped[str | None] = mapped_column(String(255))
-    spent_registration_access_token: Mapped[str | None] = mapped_column(String(255))
+    spent_registration_access_token: Mapped[str | None] = mapped_column(Text)
     registration_access_token_expires_at: Mapped[int | None] = mapped_column(BigInteger)
     keys_changed_at: Mapped[int | None] = mapped_column(BigInteger)
     older_client_secrets: Mapped[str | None] = mapped_column(Text)

@@ -14,7 +14,8 @@ from sqlalchemy import Engine, Integer, MetaData, create_engine, inspect, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from flask_dynreg import DynamicRegistration, define_models
-from tests.conformance.exchange import bearer, delete, issue_token, registered, replaced
+from flask_dynreg.registry.credentials import REGISTRATION_ACCESS_TOKEN, digest, new_token
+from tests.conformance.exchange import bearer, delete, issue_token, read, registered, replaced
 from tests.conftest import CLIENT
 from tests.hosts import own_models
 from tests.operations.conftest import MakeBareApp
@@ -136,6 +137,25 @@ def test_rows_go_along_with_every_step(host: Host) -> None:
         done(host.app, "downgrade", "0001")
         assert TABLES & host.tables() == FIRST_TABLES
         assert host.execute("SELECT count(*) FROM dynreg_client") == [len(described)]
+
+
+def test_the_dead_token_that_was_known_is_known_still(host: Host) -> None:
+    done(host.app, "upgrade")
+    http = host.app.test_client()
+    client = registered(http, **CLIENT)
+    dead, older = (new_token(REGISTRATION_ACCESS_TOKEN) for _ in range(2))
+    done(host.app, "downgrade", "0007")
+    host.execute(f"UPDATE dynreg_client SET spent_registration_access_token = '{digest(dead)}'")
+    done(host.app, "upgrade")
+    host.execute(
+        f"UPDATE dynreg_client SET spent_registration_access_token = '{digest(dead)} {digest(older)} {digest(older)}'"
+    )
+    done(host.app, "downgrade", "0007")
+    done(host.app, "upgrade")
+    for token in (older, dead):
+        assert read(http, client | {"registration_access_token": token}).status_code == 401
+    assert host.execute("SELECT count(*) FROM dynreg_event WHERE type = 'spent_token_used'") == [1]
+    assert host.execute("SELECT spent_registration_access_token FROM dynreg_client") == [None]
 
 
 def described(engine: Engine) -> dict[str, Any]:

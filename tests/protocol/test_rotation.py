@@ -214,6 +214,41 @@ def test_what_the_host_has_begun_is_not_in_the_way_of_noting_a_dead_one(make_app
     assert server.events() == ["registered", "updated", "spent_token_used"]
 
 
+def test_each_of_the_last_ten_dead_ones_is_told_once(make_app: MakeApp, any_database_url: str) -> None:
+    server = Server(make_app, "read", any_database_url)
+    client = registered(server.http, **PUBLIC)
+    tokens = [client[TOKEN]]
+    for _ in range(13):
+        tokens.append(token_of(server.read(client, tokens[-1])))
+    dead = tokens[:12]  # the last two are good
+
+    def alarms() -> int:
+        return server.events().count("spent_token_used")
+
+    for token in dead[:2] * 2:
+        assert server.read(client, token).status_code == 401
+    assert alarms() == 0
+    for number, token in enumerate([dead[7], dead[2], *dead[8:], *dead[3:7]], 1):
+        for _ in range(2):
+            assert server.read(client, token).status_code == 401
+            assert alarms() == number
+    assert server.row(client).spent_registration_access_token is None
+    assert [server.read(client, token).status_code for token in tokens[12:]] == [200, 200]
+
+
+def test_the_next_one_dies_with_the_confirmed_one_by_an_operators_hand(make_app: MakeApp) -> None:
+    server = Server(make_app, "update")
+    client = registered(server.http, **PUBLIC)
+    following = token_of(server.update(client, client[TOKEN]))
+    with server.app.app_context():
+        fresh = server.dynreg.reissue_registration_access_token(client["client_id"])
+        server.db.session.commit()
+    for token in (client[TOKEN], following) * 2:
+        assert server.read(client, token).status_code == 401
+    assert server.events() == ["registered", "updated", "token_reissued", *["spent_token_used"] * 2]
+    assert token_of(server.read(client, fresh)) == fresh
+
+
 # ---- Lifetimes
 
 
@@ -225,8 +260,38 @@ def test_a_token_ends_after_its_lifetime(make_app: MakeApp, any_database_url: st
     assert server.read(client, client[TOKEN]).status_code == 200
     server.now += 1
     unknown = everything_of(server.read(client, "dynreg_rat_" + "x" * 49))
-    assert everything_of(server.read(client, client[TOKEN])) == unknown
-    assert server.events() == ["registered"]
+    for _ in range(2):
+        assert everything_of(server.read(client, client[TOKEN])) == unknown
+    assert server.events() == ["registered", "spent_token_used"]
+
+
+def test_one_that_is_over_is_known_after_another_has_come(make_app: MakeApp) -> None:
+    server = Server(make_app, "never", DYNREG_REGISTRATION_TOKEN_LIFETIME=100)
+    for was_used in (False, True):
+        client = registered(server.http, **PUBLIC)
+        server.now += 100
+        before = server.events().count("spent_token_used")
+        assert not was_used or server.read(client, client[TOKEN]).status_code == 401
+        with server.app.app_context():
+            server.dynreg.reissue_registration_access_token(client["client_id"])
+            server.db.session.commit()
+        for _ in range(2):
+            assert server.read(client, client[TOKEN]).status_code == 401
+        assert server.events().count("spent_token_used") == before + 1
+
+
+def test_the_token_of_one_who_waits_does_not_end_while_it_is_suspended(make_app: MakeApp) -> None:
+    server = Server(make_app, "never", DYNREG_REGISTRATION_TOKEN_LIFETIME=100, DYNREG_POLICIES=["approval"])
+    client = registered(server.http, **PUBLIC)
+    server.now += 100
+    with server.app.app_context():
+        # As all clients of an issuer of software statements are that is withdrawn.
+        server.db.session.execute(text("UPDATE dynreg_client SET status = 'suspended'"))
+        server.db.session.commit()
+        assert server.read(client, client[TOKEN]).status_code == 200
+        server.dynreg.resume_client(client["client_id"], "fine")
+        server.db.session.commit()
+    assert server.read(client, client[TOKEN]).status_code == 200
 
 
 def test_one_that_was_rotated_lives_from_its_first_use(make_app: MakeApp) -> None:

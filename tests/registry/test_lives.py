@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule, run_state_machine_as_test
 
 from flask_dynreg import DynamicRegistration
+from flask_dynreg.lifecycle.rotation import MOST_DEAD
 from flask_dynreg.registry.chains import Found
 from tests.conformance.exchange import bearer
 from tests.conftest import CLIENT, MakeApp
@@ -44,7 +45,13 @@ class Life:
     name: str | None = None
     used_at: int | None = None
     ended_at: int | None = None
-    dead_tokens: set[str] = field(default_factory=set)
+    before: str | None = None
+    """The token before, which is good until the last one is used."""
+    lost: str | None = None
+    """A token in an answer that got lost."""
+    known_dead: list[str] = field(default_factory=list)
+    unknown_dead: list[str] = field(default_factory=list)
+    alarms: int = 0
 
     def is_over(self, now: int) -> bool:
         return now >= (self.changed_at + UNUSED if self.used_at is None else self.used_at + IDLE)
@@ -87,13 +94,22 @@ class Lives(RuleBasedStateMachine):
         assert answer.status_code == 200, answer.text
         told = answer.get_json()
         assert told.get("client_name") == life.name
+        if life.before:  # the last one was used
+            self.die(life, life.before)
+            life.before = None
         if lost:
+            if told["registration_access_token"] != life.token:
+                life.lost = told["registration_access_token"]
             return
         if told["registration_access_token"] != life.token:
-            life.dead_tokens.add(life.token)
-            life.token = told["registration_access_token"]
+            life.before, life.token = life.token, told["registration_access_token"]
         if "client_secret" in told:
             life.secret, life.secret_ends_at = told["client_secret"], told["client_secret_expires_at"]
+
+    def die(self, life: Life, *tokens: str | None) -> None:
+        """The last one first: so many are known."""
+        dead = [*filter(None, tokens), *life.known_dead]
+        life.known_dead, life.unknown_dead = dead[:MOST_DEAD], life.unknown_dead + dead[MOST_DEAD:]
 
     @rule(life=lives, lost=st.booleans())
     def read(self, life: Life, lost: bool) -> None:
@@ -108,12 +124,27 @@ class Lives(RuleBasedStateMachine):
 
     @rule(life=lives, data=st.data())
     def steal(self, life: Life, data: st.DataObject) -> None:
-        """Somebody has one that the client does not use any more: good for nothing once its successor was used."""
-        if not life.dead_tokens:
+        """Somebody has one that is dead. Of those that are known, an operator is told once."""
+        if not life.known_dead + life.unknown_dead:
             return
-        token = data.draw(st.sampled_from(sorted(life.dead_tokens)))
-        self.http.get(life.uri, headers=bearer(life.token))
-        assert self.http.get(life.uri, headers=bearer(token)).status_code == 401
+        token = data.draw(st.sampled_from(life.known_dead + life.unknown_dead))
+        if life.ended_at is None and token in life.known_dead:
+            life.alarms += 1
+            life.known_dead.remove(token)
+            life.unknown_dead.append(token)
+        for _ in range(2):
+            assert self.http.get(life.uri, headers=bearer(token)).status_code == 401
+
+    @rule(life=lives)
+    def reissue(self, life: Life) -> None:
+        """The confirmed token dies, and the next one, whoever has it."""
+        if life.ended_at is not None:
+            return
+        with self.app.app_context():
+            token = self.dynreg.reissue_registration_access_token(life.client_id)
+            self.dynreg._db.session.commit()
+        self.die(life, *([life.token, life.before] if life.before else [life.lost, life.token]))
+        life.token, life.before, life.lost = token, None, None
 
     @rule(life=lives)
     def use(self, life: Life) -> None:
@@ -171,6 +202,8 @@ class Lives(RuleBasedStateMachine):
                     live = {client.registration_access_token, client.next_registration_access_token} - {None}
                     assert 1 <= len(live) <= 2
                     assert len(json.loads(client.older_client_secrets or "[]")) <= 3
+                    events = self.dynreg.registrar.chains.events(life.client_id)
+                    assert [event["type"] for event in events].count("spent_token_used") == life.alarms
                 elif life.ended_at is not None and self.now < life.ended_at + RETENTION:
                     assert self.dynreg.removal(life.client_id)
 
