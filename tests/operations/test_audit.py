@@ -222,6 +222,20 @@ def test_a_chain_that_is_broken_is_not_pruned(app: Flask, dynreg: DynamicRegistr
 # ---- Versions
 
 
+def test_versions_that_are_not_kept_any_more_are_erased(
+    make_app: MakeApp, app: Flask, clock: Clock, any_database_url: str
+) -> None:
+    client = lived(app, clock)
+    db = SQLAlchemy()
+    config = {"DYNREG_AUDIT_KEYS": [KEY], "DYNREG_HISTORY": 0, "SQLALCHEMY_DATABASE_URI": any_database_url}
+    narrower = make_app(db, DynamicRegistration(db, clock=clock), **config)
+    assert done(narrower, "audit", "erase-versions") == "2 versions are erased.\n"
+    assert done(narrower, "audit", "erase-versions") == "0 versions are erased.\n"
+    rows = [json.loads(line) for line in done(app, "clients", "history", client["client_id"]).splitlines()]
+    assert [row["metadata"] and row["metadata"]["client_name"] for row in rows] == [None, None, "Three"]
+    assert done(app, "audit", "verify") == "7 events in 4 chains.\n"
+
+
 def test_versions_are_listed_compared_and_brought_back(app: Flask, clock: Clock) -> None:
     client = lived(app, clock)
     this = client["client_id"]

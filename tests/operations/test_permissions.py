@@ -47,6 +47,7 @@ NEEDED = {
     "audit seal": "audit:read",
     "audit export": "audit:read",
     "audit prune --older-than 1": "settings:write",
+    "audit erase-versions": "settings:write",
     "registration close --reason x": "settings:write",
     "registration open": "settings:write",
     "registration count": "settings:write",

@@ -83,6 +83,57 @@ def test_no_more_versions_are_kept_than_the_setting_says(
     assert list(host.registrar.chains.verify(Found())) == []
 
 
+def with_names(host: Host, names: str) -> Registered:
+    """A client that was called so, one name after the other."""
+    registered = host.registered(client_name=names[0])
+    for name in names[1:]:
+        change(host, registered, client_name=name)
+    return registered
+
+
+@pytest.mark.parametrize(("kept", "names", "erased"), [(0, "---D", 6), (1, "--CD", 4), (2, "-BCD", 2), (3, "ABCD", 0)])
+def test_what_the_setting_keeps_no_more_is_erased_at_once(
+    any_database_url: str,
+    start_host: StartHost,
+    monkeypatch: pytest.MonkeyPatch,
+    kept: int,
+    names: str,
+    erased: int,
+) -> None:
+    monkeypatch.setattr("flask_dynreg.registry.trail.AT_ONCE", 3)
+    earlier = start_host(any_database_url)
+    clients = [with_names(earlier, "ABCD"), earlier.registered(client_name="A"), with_names(earlier, "ABCD")]
+    earlier.dynreg.suspend_client(client_id(clients[0]), "odd")
+    earlier.dynreg.close_registration("x")
+    earlier.session.commit()
+    host = start_host(any_database_url, DYNREG_HISTORY=kept)
+    assert sum(host.registrar.trail.erase_older("ann")) == erased
+    host.session.commit()
+    for registered, right in zip(clients, (names, "A", names), strict=True):
+        assert named(host, registered) == list(enumerate(right, 1))
+    told = [json.loads(row["details"]) for row in host.rows(host.models.event) if row["type"] == "versions_erased"]
+    assert sum(each["versions"] for each in told) == erased and {each["by"] for each in told} <= {"ann"}
+    assert list(host.registrar.trail.erase_older()) == []
+    assert list(host.registrar.chains.verify(Found())) == []
+
+
+def test_clients_change_while_versions_are_erased(
+    any_database_url: str, start_host: StartHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flask_dynreg.registry.trail.AT_ONCE", 3)
+    earlier = start_host(any_database_url)
+    clients = [with_names(earlier, "ABCD") for _ in range(3)]
+    host = start_host(any_database_url, DYNREG_HISTORY=1)
+    for number, _ in enumerate(host.registrar.trail.erase_older()):
+        host.session.commit()
+        change(host, clients[number % 3], client_name=f"E{number}")
+    host.session.commit()
+    for registered in clients:
+        metadata = [each.metadata for each in versions(host, registered)]
+        assert sum(each is not None for each in metadata) == 2 and None not in metadata[-2:]
+    assert list(host.registrar.chains.verify(Found())) == []
+
+
 def test_the_setting_is_a_whole_number(start_host: StartHost, sqlite_url: str) -> None:
     with pytest.raises(ConfigurationError, match="DYNREG_HISTORY must be a whole number"):
         start_host(sqlite_url, DYNREG_HISTORY=-1)
