@@ -33,6 +33,8 @@ from flask_dynreg.registry.trust import LookAlike, TrustFacts
 from flask_dynreg.signals import (
     client_approved,
     client_deleted,
+    client_older_secrets_dropped,
+    client_operator_metadata_set,
     client_recovered,
     client_refused,
     client_registered,
@@ -88,6 +90,8 @@ __all__ = [
     "Withdrawal",
     "client_approved",
     "client_deleted",
+    "client_older_secrets_dropped",
+    "client_operator_metadata_set",
     "client_recovered",
     "client_refused",
     "client_registered",

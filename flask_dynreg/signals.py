@@ -18,11 +18,19 @@ client_registered = _signals.signal("client-registered")
 for an operator before it can be used: `client.is_active` tells."""
 
 client_updated = _signals.signal("client-updated")
-"""A client replaced its metadata (RFC 7592 section 2.2). Arguments: `client_id: str`."""
+"""A client replaced its metadata (RFC 7592 section 2.2), or an operator brought older ones back or changed them with those of
+many clients. Arguments: `client_id: str`."""
+
+client_operator_metadata_set = _signals.signal("client-operator-metadata-set")
+"""An operator set metadata of a client that are operators' alone, or removed them. Arguments: `client_id: str`,
+`owner: str | None`, `members: tuple[str, ...]` (their names)."""
 
 client_secret_rotated = _signals.signal("client-secret-rotated")
 """A client has a new secret in place of one before, by an update of its own or by an operator. Arguments: `client_id: str`,
 `owner: str | None`."""
+
+client_older_secrets_dropped = _signals.signal("client-older-secrets-dropped")
+"""An operator left a client its newest secret alone. Arguments: `client_id: str`, `owner: str | None`."""
 
 client_update_requested = _signals.signal("client-update-requested")
 """A client has asked for a change that an operator has to approve of. Arguments: `client_id: str`, `owner: str | None`."""
@@ -55,7 +63,7 @@ client_recovered = _signals.signal("client-recovered")
 """A client that had lost its registration access token got a new one for its own key. Arguments: `client_id: str`."""
 
 client_deleted = _signals.signal("client-deleted")
-"""A client deleted itself (RFC 7592 section 2.3). Arguments: `client_id: str`."""
+"""A client deleted itself (RFC 7592 section 2.3), or an operator deleted it. Arguments: `client_id: str`."""
 
 client_removed = _signals.signal("client-removed")
 """The clean-up removed a client whose time was over. Arguments: `client_id: str`, `reason: str` (the clock)."""

@@ -286,6 +286,8 @@ class ClientChanges:
         after = {name: value for name, value in {**before, **changed}.items() if value is not None}
         client.set_client_metadata(after)
         self._write(client, self._event("set_by_operator", client, members=sorted(changed), by=by))
+        told = {"client_id": client.client_id, "owner": client.owned_by, "members": tuple(sorted(changed))}
+        self._tell(signals.client_operator_metadata_set, **told)
 
     def _for_operator(self, client_id: str) -> ClientRecord:
         """Raises LookupError if the client is not there."""

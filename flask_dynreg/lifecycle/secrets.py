@@ -39,3 +39,4 @@ class SecretChanges(ClientChanges):
         if client.older_client_secrets:
             self.secrets.forget_older(client)
             self._write(client, self._event("older_secrets_dropped", client, by=by))
+            self._tell(signals.client_older_secrets_dropped, client_id=client.client_id, owner=client.owned_by)

@@ -6,7 +6,14 @@ import pytest
 from blinker import NamedSignal
 from flask_sqlalchemy import SQLAlchemy
 
-from flask_dynreg import DynamicRegistration, Fetcher, client_deleted, client_registered, client_updated
+from flask_dynreg import (
+    ClientMetadataSchema,
+    DynamicRegistration,
+    Fetcher,
+    client_deleted,
+    client_registered,
+    client_updated,
+)
 from tests.conftest import MakeApp
 from tests.registry.host import Clock, Heard, Host, define_notes
 
@@ -29,11 +36,12 @@ def start_host(make_app: MakeApp, clock: Clock) -> Iterator[StartHost]:
             on_withdrawal: Any = None,
             policies: Any = None,
             in_use: Any = None,
+            schema: type[ClientMetadataSchema] = ClientMetadataSchema,
             **config: Any,
         ) -> Host:
             db = SQLAlchemy()
             note = define_notes(db)
-            dynreg = DynamicRegistration(db, clock=clock, fetcher=fetcher, policies=policies)
+            dynreg = DynamicRegistration(db, clock=clock, fetcher=fetcher, policies=policies, schema=schema)
             if on_withdrawal:
                 dynreg.on_withdrawal(on_withdrawal)
             if in_use:
