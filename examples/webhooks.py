@@ -3,9 +3,16 @@
     WEBHOOK_URL=https://ops.example/hook WEBHOOK_SECRET=whsec_... flask --app examples/webhooks.py run
 
 A signal comes after the commit, in the request that did it: it only puts the news into a queue. A thread sends them, again and
-again if it has to. What is in the queue when the process ends is lost: the table dynreg_event has it all.
+again if it has to, in the order of this process; news of two processes may pass each other. News may come twice, with the same
+`webhook-id`, if an answer of the receiver got lost.
+
+Nothing is kept on disk. A process that ends, after a command for example, waits a few seconds for what is in the queue; what is
+left then is lost, as is what comes when too much waits, what was tried in vain so often, and all when a process is killed. The
+table `dynreg_event` has what happened, so compare with it from time to time; but not what strangers were refused, which is in
+the log alone.
 """
 
+import atexit
 import base64
 import hashlib
 import hmac
@@ -16,7 +23,7 @@ import secrets
 import threading
 import time
 from collections.abc import Mapping
-from queue import Full, Queue
+from queue import Queue
 from typing import Any
 
 import httpx2
@@ -31,7 +38,10 @@ FIRST_PAUSE = 1.0
 """Seconds before the second attempt; each further pause is twice as long."""
 ATTEMPTS = 10
 MOST = 10_000
-"""News that may wait; what comes then is dropped, and logged."""
+"""News that may wait; what comes then is dropped, and logged. Of refusals half as many: strangers make them, as many as they
+like, and must not drive out the others."""
+LAST = 5.0
+"""Seconds for which a process that ends waits."""
 
 logger = logging.getLogger("webhooks")
 
@@ -40,7 +50,7 @@ class Webhooks:
     def __init__(self, url: str, secret: str, *, first_pause: float = FIRST_PAUSE, attempts: int = ATTEMPTS) -> None:
         self._url, self._pauses = url, [first_pause * 2**number for number in range(attempts - 1)]
         self._key = base64.b64decode(secret.removeprefix("whsec_"))
-        self.queue: Queue[dict[str, Any]] = Queue(MOST)
+        self.queue: Queue[dict[str, Any]] = Queue()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -51,10 +61,10 @@ class Webhooks:
     def _receiver(self, name: str) -> Any:
         def receive(sender: Flask, **news: Any) -> None:
             self._start()
-            try:
-                self.queue.put_nowait({"type": name, "timestamp": int(time.time()), "data": news})
-            except Full:
+            if self.queue.qsize() >= (MOST // 2 if name == "registration_refused" else MOST):
                 logger.error("Too much news waits: %s is dropped.", name)
+            else:
+                self.queue.put({"type": name, "timestamp": int(time.time()), "data": news})
 
         return receive
 
@@ -64,6 +74,12 @@ class Webhooks:
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._work, name="webhooks", daemon=True)
                 self._thread.start()
+                atexit.register(self.finish)
+
+    def finish(self, seconds: float = LAST) -> None:
+        """Waits until everything is sent, but no longer than so."""
+        with self.queue.all_tasks_done:
+            self.queue.all_tasks_done.wait_for(lambda: not self.queue.unfinished_tasks, seconds)
 
     def _work(self) -> None:
         while True:

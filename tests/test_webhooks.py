@@ -4,9 +4,12 @@ import base64
 import hashlib
 import hmac
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -97,6 +100,47 @@ def test_what_cannot_be_sent_is_logged_and_the_next_goes_on(
     webhooks.queue.join()
     assert [news["data"]["client_id"] for news in receiver.taken] == [second]
     assert "client_registered was not sent" in caplog.text and first not in caplog.text
+
+
+def test_a_command_ends_when_its_news_is_sent(receiver: Receiver) -> None:
+    receiver.failures = 1
+    process = (
+        "from flask import Flask; from flask_dynreg import client_suspended; from examples.webhooks import Webhooks;"
+        f"app = Flask('app'); Webhooks({receiver.url!r}, {SECRET!r}, first_pause=0.01).init_app(app);"
+        "client_suspended.send(app, client_id='a', owner=None, reason='odd')"
+    )
+    subprocess.run([sys.executable, "-c", process], cwd=Path(__file__).parents[1], check=True, timeout=60)
+    assert [news["data"]["client_id"] for news in receiver.taken] == ["a"]
+
+
+def test_a_process_does_not_wait_for_ever_for_a_receiver(app: Flask, receiver: Receiver) -> None:
+    webhooks = Webhooks(receiver.url, SECRET, first_pause=0)
+    webhooks.init_app(app)
+    receiver.may.clear()
+    registered(app.test_client(), **PUBLIC)
+    webhooks.finish(0.01)
+    assert receiver.taken == []
+    receiver.may.set()
+    webhooks.finish(30)
+    assert len(receiver.taken) == 1
+
+
+def test_strangers_do_not_drive_out_what_happens_to_clients(
+    app: Flask, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("examples.webhooks.MOST", 4)
+    webhooks = Webhooks(receiver.url, SECRET, first_pause=0)
+    webhooks.init_app(app)
+    receiver.may.clear()
+    http = app.test_client()
+    for _ in range(10):
+        assert http.post("/oauth2/register", json={}).status_code == 400
+    registered(http, **PUBLIC)
+    receiver.may.set()
+    webhooks.queue.join()
+    types = [news["type"] for news in receiver.taken]
+    assert types[-1] == "client_registered" and 2 <= types.count("registration_refused") <= 3
+    assert "registration_refused is dropped" in caplog.text
 
 
 def test_every_signal_is_news() -> None:
