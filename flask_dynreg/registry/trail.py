@@ -194,8 +194,9 @@ class Trail:
             self._sessions.connection().execute(self._erase_beyond, {"w_client_id": client_id})
 
     def erase_older(self, by: str | None = None) -> Iterator[int]:
-        """Does the same for every client, some at a time: how many versions are erased, with the event that says so, in the
-        session's transaction. The caller commits each time. Raises RaceLostError if somebody else does it at this moment.
+        """Erases for every client what `DYNREG_HISTORY` keeps no more, some at a time: how many versions, with the event that
+        says so, in the session's transaction. The caller commits each time. Raises RaceLostError if somebody else does it at this
+        moment.
         """
         this: dict[str, Any] = {"w_after": NO_CLIENT, "w_last": 0, "w_most": AT_ONCE}
         kept: deque[int] = deque()
