@@ -4,12 +4,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Connection, FromClause, Select, and_, bindparam, case, func, or_, select
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    FromClause,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    or_,
+    select,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.functions import FunctionElement
 
 from flask_dynreg.config import DOORS
 from flask_dynreg.registry.clients import USES_NOTED_EVERY, ClientRecord
 from flask_dynreg.registry.models import Models, table_of
+from flask_dynreg.registry.secrets import MOST_OLDER
 from flask_dynreg.registry.sessions import Sessions
 
 LIFETIME = "lifetime"
@@ -92,6 +108,8 @@ class Lifetimes:
 def _is_over(client: FromClause, clock: str, seconds: int) -> ColumnElement[bool]:
     """What a clock of so many seconds says of a client."""
     columns = client.c
+    if clock == "secret":
+        return _secrets_are_over(client, seconds)
     begin, runs = {
         "absolute": (columns.client_id_issued_at, None),
         "pending": (columns.waiting_since, columns.requested_metadata.is_(None)),
@@ -101,14 +119,39 @@ def _is_over(client: FromClause, clock: str, seconds: int) -> ColumnElement[bool
             columns.last_used_at.is_(None) & (columns.status == "active"),
         ),
         "idle": (columns.last_used_at, columns.status == "active"),
-        # An older secret is over before the newest one is.
-        "secret": (
-            columns.client_secret_expires_at,
-            columns.client_secret.is_not(None) & (columns.client_secret_expires_at > 0),
-        ),
     }[clock]
     is_over: ColumnElement[bool] = begin + seconds <= _NOW
     return is_over if runs is None else runs & is_over
+
+
+def _secrets_are_over(client: FromClause, seconds: int) -> ColumnElement[bool]:
+    """Whether each is for so long: the newest, if it has an end, and the older ones. Who has none has no such clock."""
+    newest, ends_at, older = client.c.client_secret, client.c.client_secret_expires_at, client.c.older_client_secrets
+    ends = [_EndOfOlder(older, literal_column(str(place))) for place in range(MOST_OLDER)]
+    return and_(
+        newest.is_not(None) | older.is_not(None),
+        newest.is_(None) | ((ends_at > 0) & (ends_at + seconds <= _NOW)),
+        *(end.is_(None) | (end + seconds <= _NOW) for end in ends),
+    )
+
+
+class _EndOfOlder(FunctionElement[int]):
+    """`_EndOfOlder(column, place)`: until when the older secret at that place is good; null where there is none."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(_EndOfOlder)
+def _extracted(element: _EndOfOlder, compiler: SQLCompiler, **options: Any) -> str:
+    older, place = (compiler.process(each, **options) for each in element.clauses)
+    return f"json_extract({older}, '$[{place}][1]')"
+
+
+@compiles(_EndOfOlder, "postgresql")
+def _extracted_by_postgresql(element: _EndOfOlder, compiler: SQLCompiler, **options: Any) -> str:
+    older, place = (compiler.process(each, **options) for each in element.clauses)
+    return f"CAST(CAST({older} AS JSON) #>> '{{{place},1}}' AS BIGINT)"
 
 
 def _locking(statement: Select[Any], connection: Connection) -> Select[Any]:

@@ -76,7 +76,7 @@ class ClientSecrets:
         """For metadata that need other secrets, where nothing can be handed out: the next update of the client brings one."""
         if not octets:
             self.forget(client)
-        elif not self._fits(client, octets):
+        elif client.client_secret and not self._fits(client, octets):
             self._retire(client, self._credentials.now() + self._overlap)
 
     def forget(self, client: ClientRecord) -> None:

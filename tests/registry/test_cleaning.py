@@ -10,6 +10,8 @@ from sqlalchemy import update
 
 from flask_dynreg import CleanUp, ConfigurationError, Principal, Removal, Withdrawal, client_removed
 from flask_dynreg.config import CLOCKS, DOORS
+from flask_dynreg.lifecycle.repair import Change
+from tests.conftest import SERVER_METADATA
 from tests.hosts import heard
 from tests.registry.cleaning_race import raced
 from tests.registry.conftest import StartHost
@@ -18,6 +20,15 @@ from tests.registry.test_quotas import counts
 
 SECONDS = 100
 SECRET = 60
+SIGNING = {"token_endpoint_auth_method": "client_secret_jwt", "token_endpoint_auth_signing_alg": "HS512"}
+SIGNED = {
+    "DYNREG_SECRET_KEYS": ["A" * 42 + "E="],
+    "DYNREG_SERVER_METADATA": SERVER_METADATA
+    | {
+        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_jwt"],
+        "token_endpoint_auth_signing_alg_values_supported": ["HS512"],
+    },
+}
 BY_HAND = {"redirect_uris": ["https://client.example/cb"]}
 
 Make = Callable[..., Host]
@@ -149,6 +160,38 @@ def test_who_was_approved_or_has_no_secret_has_no_such_clock(make: Make) -> None
     host.clock.now += 50
     assert removed(host) == {("open", "secret"): 1} and there(host) == {approved}
     assert suspended not in there(host)
+
+
+def test_a_client_lives_while_one_of_its_secrets_is_good(make: Make) -> None:
+    """Be it an older one: it may be good for longer than the newest, or there may be no newest."""
+    host = make(
+        {"open": {"secret": SECONDS}},
+        DYNREG_CLIENT_SECRET_LIFETIME=SECRET,
+        DYNREG_CLIENT_SECRET_OVERLAP=SECRET - 20,
+        **SIGNED,
+    )
+    keeps, endless, retired = (host.registered() for _ in range(3))
+    model = host.models.client
+    lasting = model.client_id.in_([client_id(keeps), client_id(endless)])
+    host.session.execute(update(model).where(lasting).values(client_secret_expires_at=0))
+    host.session.commit()
+    start, ends = host.clock.now, {client_id(retired): SECRET - 20, client_id(keeps): 1000}
+    host.dynreg.rotate_client_secret(client_id(keeps), keep=1000)
+    host.registrar.repair(
+        host.record(retired), Change(members=SIGNING), apply=True
+    )  # needs a longer one, and has none by now
+    host.session.commit()
+    assert [row["client_secret"] for row in host.clients()].count(None) == 1
+    host.clock.now += SECRET
+    host.registrar.repair(host.record(retired), Change(members={"client_name": "New"}), apply=True)
+    host.session.commit()
+    for gone, seconds in ends.items():
+        host.clock.now = start + seconds + SECONDS - 1
+        assert removed(host) == {} and gone in there(host)
+        host.clock.now += 1
+        assert removed(host) == {("open", "secret"): 1} and gone not in there(host)
+    host.clock.now += 10**8
+    assert removed(host) == {} and there(host) == {client_id(endless)}
 
 
 def test_who_has_approval_and_waits_for_a_change_stays(make: Make) -> None:

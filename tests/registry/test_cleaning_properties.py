@@ -1,15 +1,18 @@
 """Whatever clients there are and whatever clocks: exactly the dead are gone after a clean-up."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import count
+from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, insert, select
 
 from flask_dynreg.config import CLOCKS, DOORS
+from flask_dynreg.registry.client import OlderSecret, dump_older
 from flask_dynreg.registry.lifetimes import Lifetimes
+from flask_dynreg.registry.secrets import MOST_OLDER
 from tests.registry.host import Host
 
 NUMBERS = count()
@@ -26,6 +29,7 @@ class Life:
     last_used_at: int | None
     client_secret: str | None
     client_secret_expires_at: int | None
+    older_secrets: list[int]
     waiting_since: int | None
     requested_metadata: str | None
     expires_at: int | None
@@ -38,6 +42,7 @@ lives = st.builds(
     last_used_at=st.none() | MOMENTS,
     client_secret=st.sampled_from([None, "x"]),
     client_secret_expires_at=st.none() | st.integers(-12, 2),
+    older_secrets=st.lists(st.integers(-12, 2), max_size=MOST_OLDER),
     waiting_since=st.none() | MOMENTS,
     requested_metadata=st.sampled_from([None, "{}"]),
     expires_at=st.none() | st.integers(-2, 2),
@@ -45,6 +50,12 @@ lives = st.builds(
 clocks = st.dictionaries(
     st.sampled_from([*DOORS, "all"]), st.dictionaries(st.sampled_from(CLOCKS), st.integers(1, 12)), max_size=4
 )
+
+
+def latest(ends: Sequence[int | None]) -> int | None:
+    """None if there is none, or one of them is without an end."""
+    known = [end for end in ends if end is not None]
+    return max(known) if known and len(known) == len(ends) else None
 
 
 def is_dead(life: Life, lifetimes: Clocks) -> bool:
@@ -64,14 +75,19 @@ def is_dead(life: Life, lifetimes: Clocks) -> bool:
         elif clock == "pending":
             begin = None if life.requested_metadata else life.waiting_since
         else:
-            begin = life.client_secret_expires_at if life.client_secret else None
+            begin = latest([*([life.client_secret_expires_at] if life.client_secret else []), *life.older_secrets])
         if begin is not None and begin + seconds <= 0:
             return True
     return False
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
-@given(some=st.lists(lives, max_size=12), lifetimes=clocks, batch=st.integers(1, 5), data=st.data())
+@given(
+    some=st.lists(lives, max_size=12),
+    lifetimes=clocks,
+    batch=st.integers(1, 5),
+    data=st.data(),
+)
 def test_exactly_the_dead_are_gone(
     host: Host, some: list[Life], lifetimes: Clocks, batch: int, data: st.DataObject
 ) -> None:
@@ -82,11 +98,19 @@ def test_exactly_the_dead_are_gone(
     model = host.models.client
     host.session.execute(delete(model))
     for name, life in names.items():
-        row = {"client_id": name, "issuer": host.registrar.issuer, "client_metadata": "{}", "version": 1}
+        row: dict[str, Any] = {
+            "client_id": name,
+            "issuer": host.registrar.issuer,
+            "client_metadata": "{}",
+            "version": 1,
+        }
         times = {
             column: value + host.clock.now if isinstance(value, int) else value
             for column, value in asdict(life).items()
+            if column != "older_secrets"
         }
+        older = [OlderSecret("x", end + host.clock.now, 0) for end in life.older_secrets]
+        row["older_client_secrets"] = dump_older(older)
         times["client_secret_expires_at"] = times["client_secret_expires_at"] or 0
         host.session.execute(insert(model.__table__), row | times)  # type: ignore[arg-type]
     host.session.commit()
