@@ -64,6 +64,7 @@ from flask_dynreg.registry.reencryption import Reencryption
 from flask_dynreg.registry.seals import Seals
 from flask_dynreg.registry.secrets import ClientSecrets
 from flask_dynreg.registry.sessions import Sessions
+from flask_dynreg.registry.stretches import Stretches
 from flask_dynreg.registry.switch import RegistrationSwitch
 from flask_dynreg.registry.tokens import InitialAccessTokens, subject_of
 from flask_dynreg.registry.tombstones import Removal, Tombstones
@@ -129,6 +130,7 @@ class Registrar(Cleaning, History, Repair, Rotation, SecretChanges):
         self._tombstones = Tombstones(
             self.sessions, models, self.credentials, self.issuer, settings.tombstone_retention
         )
+        self.stretches = Stretches(self.sessions, models)
         self._lifetimes = Lifetimes(self.sessions, models, self.issuer, settings.client_lifetimes)
         self._in_use = in_use
         self.switch = RegistrationSwitch(self.sessions, models, self.credentials, self.issuer, self.trail)

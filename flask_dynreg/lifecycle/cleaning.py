@@ -8,6 +8,7 @@ from flask_dynreg.errors import RaceLostError
 from flask_dynreg.lifecycle.clients import Withdrawal
 from flask_dynreg.lifecycle.decisions import Decisions
 from flask_dynreg.registry.lifetimes import DeadClient, Lifetimes
+from flask_dynreg.registry.stretches import Stretch
 
 InUse = Callable[[Sequence[str]], Iterable[str]]
 """A host's function: of the clients with these ids, those that still have live tokens or consents."""
@@ -19,13 +20,13 @@ class Cleaning(Decisions):
     _lifetimes: Lifetimes
     _in_use: InUse | None
 
-    def count_dead(self) -> int:
-        """How many clients are dead, in use or not."""
-        return self._lifetimes.count(self.credentials.now())
+    def count_dead(self, stretch: Stretch) -> int:
+        """How many of these clients are dead, in use or not."""
+        return self._lifetimes.count(stretch, self.credentials.now())
 
-    def dead(self, after: str, most: int) -> Sequence[DeadClient]:
-        """Of the clients that are dead the first ones behind `after`, in the order of their ids."""
-        return self._lifetimes.dead(after, most, self.credentials.now())
+    def dead(self, stretch: Stretch, most: int) -> Sequence[DeadClient]:
+        """Of these clients the first ones that are dead, in the order of their ids."""
+        return self._lifetimes.dead(stretch, most, self.credentials.now())
 
     def not_in_use(self, dead: Sequence[DeadClient]) -> Sequence[DeadClient]:
         """Those of which the host says nothing else. The host may have begun a transaction to tell."""

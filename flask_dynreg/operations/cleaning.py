@@ -1,16 +1,15 @@
 """The clean-up: removes clients whose time is over, batch by batch. `flask dynreg clients clean-up`."""
 
 import json
-import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 import click
 
 from flask_dynreg.errors import ConfigurationError
-from flask_dynreg.operations.commands import NUMBER, Desk, operated
+from flask_dynreg.operations.commands import NUMBER, Desk, operated, progress
 from flask_dynreg.protocol.transactions import in_one_transaction
 from flask_dynreg.registrar import Registrar
 from flask_dynreg.registry.clients import MOST_AT_ONCE
@@ -46,14 +45,13 @@ def clean_up(registrar: Registrar, batch: int, dry_run: bool, by: str | None = N
     Raises ConfigurationError where the session holds what is not committed, and TemporarilyUnavailableError or DBAPIError where
     the database cannot do it.
     """
-    after = ""
-    while dead := _read(registrar, after, batch):
-        after = dead[-1].client_id
+    _stand_back(registrar)
+    for dead in _found(registrar, batch):
         free = registrar.not_in_use(dead)
+        _stand_back(registrar)
         if dry_run:
             removed = Counter((client.source, client.clock) for client in free)
         else:
-            _stand_back(registrar)
             removed = in_one_transaction(registrar.sessions, partial(registrar.remove_dead, free, by))
         yield CleanUp(removed, len(dead) - len(free), len(free) - removed.total())
     while not dry_run and (
@@ -62,9 +60,12 @@ def clean_up(registrar: Registrar, batch: int, dry_run: bool, by: str | None = N
         yield CleanUp(tombstones=cleared)
 
 
-def _read(registrar: Registrar, after: str, batch: int) -> list[DeadClient]:
-    _stand_back(registrar)
-    return list(registrar.dead(after, batch))
+def _found(registrar: Registrar, batch: int) -> Iterator[Sequence[DeadClient]]:
+    """Those that are dead, at most so many at once."""
+    for stretch in registrar.stretches.behind(""):
+        while dead := registrar.dead(stretch, batch):
+            yield dead
+            stretch = stretch.behind(dead[-1].client_id)
 
 
 def _stand_back(registrar: Registrar) -> None:
@@ -82,9 +83,11 @@ def command(desk: Desk, dry_run: bool, batch: int) -> str:
 
     Prints how many, one JSON object for each door and clock, and one for all. Each batch is committed by itself.
     """
-    done = CleanUp()
-    for each in _shown(desk.registrar, clean_up(desk.registrar, batch, dry_run, desk.by)):
-        done += each
+    registrar, done = desk.registrar, CleanUp()
+    with progress(lambda: sum(map(registrar.count_dead, registrar.stretches.behind("")))) as tell:
+        for each in clean_up(registrar, batch, dry_run, desk.by):
+            done += each
+            tell(each.removed.total() + each.in_use + each.passed_over)
     lines = [
         {"source": source, "clock": clock, "clients": clients}
         for (source, clock), clients in sorted(done.removed.items())
@@ -97,14 +100,3 @@ def command(desk: Desk, dry_run: bool, batch: int) -> str:
         "tombstones": done.tombstones,
     }
     return "\n".join(map(json.dumps, [*lines, all_in_all]))
-
-
-def _shown(registrar: Registrar, batches: Iterator[CleanUp]) -> Iterator[CleanUp]:
-    """With a progress bar, if somebody looks on."""
-    if not sys.stderr.isatty():
-        yield from batches
-        return
-    with click.progressbar(length=registrar.count_dead(), label="Clients", file=sys.stderr) as bar:
-        for each in batches:
-            bar.update(each.removed.total() + each.in_use + each.passed_over)
-            yield each

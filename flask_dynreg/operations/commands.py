@@ -1,5 +1,6 @@
 """What commands have in common: in whose name they act, files of JSON, one transaction, and what goes wrong in words."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,6 +54,18 @@ def operated(permission: str) -> Callable[[Callable[..., str | None]], Callable[
         return command
 
     return decorate
+
+
+@contextmanager
+def progress(clients: Callable[[], int]) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr, if somebody looks on; they are counted for that alone. Gives what is told how many more are done."""
+    if not sys.stderr.isatty():
+        yield lambda done: None
+        return
+    with click.progressbar(length=clients(), label="Clients", file=sys.stderr) as bar:
+        yield bar.update
+        bar.finish()  # there may have been none, or others have done some
+        bar.render_progress()
 
 
 @contextmanager

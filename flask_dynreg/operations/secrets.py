@@ -1,12 +1,11 @@
 """`flask dynreg secrets`: client secrets under the newest of `DYNREG_SECRET_KEYS`."""
 
-import sys
 from functools import partial
 
 import click
 from flask.cli import AppGroup
 
-from flask_dynreg.operations.commands import Desk, operated
+from flask_dynreg.operations.commands import Desk, operated, progress
 from flask_dynreg.protocol.transactions import in_one_transaction
 
 secrets = AppGroup("secrets", help="Client secrets and the keys under which they are kept.")
@@ -23,14 +22,14 @@ def reencrypt(desk: Desk, after: str) -> str:
     registrar, reencryption = desk.registrar, desk.registrar.reencryption
     if not registrar.settings.secret_keys:
         raise click.ClickException("DYNREG_SECRET_KEYS must hold a key.")
-    registrar.sessions.stop_reading()  # who operates may have been looked up: what is ours alone can be tried again
     last, done, unreadable = after, 0, 0
     try:
-        with click.progressbar(length=reencryption.count(after), label="Clients", file=sys.stderr) as bar:
-            while part := in_one_transaction(registrar.sessions, partial(reencryption.next_part, last)):
-                last = part.last
-                done, unreadable = done + part.done, unreadable + part.unreadable
-                bar.update(part.clients)
+        with progress(lambda: sum(map(reencryption.count, registrar.stretches.behind(after)))) as tell:
+            for stretch in registrar.stretches.behind(after):
+                while part := in_one_transaction(registrar.sessions, partial(reencryption.next_part, stretch)):
+                    last, stretch = part.last, stretch.behind(part.last)
+                    done, unreadable = done + part.done, unreadable + part.unreadable
+                    tell(part.clients)
     except BaseException:
         if last:
             click.echo(f"Not done to the end. Go on with --after {last}", err=True)

@@ -36,6 +36,7 @@ class Claims:
         self._credentials = credentials
         self._add = insert_unless_there(table)
         is_over = table.c.expires_at < bindparam("now")
+        # In this order the index gives them: some databases would look at the whole table for the last ones.
         self._over = select(table.c.digest).where(is_over).order_by(table.c.expires_at).limit(MOST_CLEARED)
         self._clear = delete(table).where(table.c.digest.in_(bindparam("digests", expanding=True)))
         self._clear_at = 0

@@ -16,7 +16,6 @@ from sqlalchemy import (
     insert,
     or_,
     select,
-    true,
     update,
 )
 from sqlalchemy.orm.attributes import set_committed_value
@@ -26,6 +25,7 @@ from flask_dynreg.errors import RaceLostError
 from flask_dynreg.registry.client import RegisteredClient
 from flask_dynreg.registry.models import Models, RegisteredClientMixin, table_of
 from flask_dynreg.registry.sessions import Sessions
+from flask_dynreg.registry.stretches import unindexed
 from flask_dynreg.registry.trail import COVERED, Trail
 
 
@@ -177,17 +177,16 @@ class Clients:
             .execution_options(preserve_rowcount=True)  # SQLAlchemy keeps it of UPDATE and DELETE only
             for change in (self._replace, self._remove)
         )
-        # Locked where the database can: then nobody changes them before they are suspended. Asked with IS, no database goes by
-        # an index that leads to all clients of the issuer.
+        # Locked where the database can: then nobody changes them before they are suspended.
         stated = client.c.issuer == issuer, client.c.statement_issuer == bindparam("w_statement_issuer")
         self._suspendable = (
             select(*(client.c[name] for name in _SUSPENDED))
             .where(client.c.client_id.in_(bindparam("w_these", expanding=True)))
-            .where(client.c.status.in_(("active", "pending")), *(each.is_(true()) for each in stated))
+            .where(client.c.status.in_(("active", "pending")), *map(unindexed, stated))
             .order_by(client.c.client_id)
             .with_for_update()
         )
-        self._software_id = (client.c.software_id == bindparam("w_software_id")).is_(true())
+        self._software_id = unindexed(client.c.software_id == bindparam("w_software_id"))
         changed = _binds(client, "c_", ["status", "status_reason", "updated_at", "trail_head"])
         self._suspend = update(client).where(unchanged).values(version=client.c.version + 1, **changed)
         # A default that Python computes does not come into force inside of another statement.

@@ -27,6 +27,7 @@ from flask_dynreg.registry.clients import USES_NOTED_EVERY, ClientRecord
 from flask_dynreg.registry.models import Models, table_of
 from flask_dynreg.registry.secrets import MOST_OLDER
 from flask_dynreg.registry.sessions import Sessions
+from flask_dynreg.registry.stretches import Stretch, is_within, unindexed
 
 LIFETIME = "lifetime"
 """What is told of a client that is over by itself, as a policy wanted it: at `expires_at`."""
@@ -62,13 +63,12 @@ class Lifetimes:
             came_in = client.c.source == door
             clocks += [(came_in & _is_over(client, clock, each), clock) for clock, each in seconds.items()]
         clock = case(*clocks).label("clock")
-        is_dead = and_(
-            client.c.issuer == issuer, client.c.source.in_(DOORS), or_(*(condition for condition, _ in clocks))
-        )
-        self._count = select(func.count()).select_from(client).where(is_dead)
+        ours = unindexed(client.c.issuer == issuer) & client.c.source.in_(DOORS)
+        is_dead = and_(ours, or_(*(condition for condition, _ in clocks)))
+        self._count = select(func.count()).select_from(client).where(is_within(client), is_dead)
         self._find = (
             select(client.c.client_id, client.c.source, clock, client.c.version, client.c.last_used_at)
-            .where(client.c.client_id > bindparam("w_after", type_=client.c.client_id.type), is_dead)
+            .where(is_within(client), is_dead)
             .order_by(client.c.client_id)
             .limit(bindparam("w_most"))
         )
@@ -81,15 +81,15 @@ class Lifetimes:
         idle = self._of.get(door or "", {}).get("idle")
         return USES_NOTED_EVERY if idle is None else min(USES_NOTED_EVERY, idle // 2)
 
-    def count(self, now: int) -> int:
+    def count(self, stretch: Stretch, now: int) -> int:
         """How many are dead."""
-        row = self._sessions.first(self._count, {"w_now": now})
+        row = self._sessions.first(self._count, {**stretch.bounds, "w_now": now})
         assert row
         return int(row[0])
 
-    def dead(self, after: str, most: int, now: int) -> Sequence[DeadClient]:
-        """Of those that are dead the first ones behind `after`, in the order of their ids."""
-        rows = self._sessions.all(self._find, {"w_after": after, "w_most": most, "w_now": now})
+    def dead(self, stretch: Stretch, most: int, now: int) -> Sequence[DeadClient]:
+        """The first ones that are dead, in the order of their ids."""
+        rows = self._sessions.all(self._find, {**stretch.bounds, "w_most": most, "w_now": now})
         return [DeadClient(*tuple(row)) for row in rows]
 
     def locked(self, dead: Sequence[DeadClient], now: int) -> Sequence[tuple[ClientRecord, str]]:

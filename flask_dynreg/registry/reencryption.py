@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, false, func, or_, select, update
+from sqlalchemy import bindparam, func, or_, select, update
 
 from flask_dynreg.errors import RaceLostError
 from flask_dynreg.registry.client import dump_older, load_older
@@ -11,6 +11,7 @@ from flask_dynreg.registry.clients import MOST_AT_ONCE
 from flask_dynreg.registry.credentials import ENCRYPTED, Credentials
 from flask_dynreg.registry.models import Models, table_of
 from flask_dynreg.registry.sessions import Sessions
+from flask_dynreg.registry.stretches import Stretch, is_within, unindexed
 
 _COLUMNS = ("client_secret", "older_client_secrets")
 _DONE, _UNREADABLE = "done", "unreadable"
@@ -36,13 +37,11 @@ class Reencryption:
         is_encrypted = or_(
             client.c.client_secret.startswith(ENCRYPTED), client.c.older_client_secrets.contains(f'"{ENCRYPTED}')
         )
-        after = client.c.client_id > bindparam("w_after", type_=client.c.client_id.type)
-        # Asked with IS, no database goes by the index on the issuer, which is in another order.
-        ours = (client.c.issuer == issuer).is_not(false())
-        self._count = select(func.count()).select_from(client).where(ours, is_encrypted, after)
+        ours = unindexed(or_(client.c.issuer == issuer, client.c.issuer.is_(None)))
+        self._count = select(func.count()).select_from(client).where(is_within(client), ours, is_encrypted)
         self._page = (
             select(client.c.client_id, *columns)
-            .where(ours, is_encrypted, after)
+            .where(is_within(client), ours, is_encrypted)
             .order_by(client.c.client_id)
             .limit(MOST_AT_ONCE)
         )
@@ -53,17 +52,17 @@ class Reencryption:
         anew = {column.name: bindparam(f"c_{column.name}", type_=column.type) for column in columns}
         self._write = update(client).where(this, *unchanged).values(**anew)
 
-    def count(self, after: str) -> int:
-        """How many clients with encrypted secrets there are behind this id."""
-        row = self._sessions.first(self._count, {"w_after": after})
+    def count(self, stretch: Stretch) -> int:
+        """How many clients with encrypted secrets there are."""
+        row = self._sessions.first(self._count, stretch.bounds)
         return int(row[0]) if row else 0
 
-    def next_part(self, after: str) -> Part | None:
-        """The clients that follow this id, in the session's transaction; None when there are no more.
+    def next_part(self, stretch: Stretch) -> Part | None:
+        """The first clients with encrypted secrets, in the session's transaction; None when there are none.
 
         Raises RaceLostError if one of them changes at this moment.
         """
-        rows = self._sessions.all(self._page, {"w_after": after})
+        rows = self._sessions.all(self._page, stretch.bounds)
         if not rows:
             return None
         counts: Counter[str] = Counter()

@@ -12,7 +12,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Connection, event
 
 from flask_dynreg import DynamicRegistration
-from flask_dynreg.registry import reencryption
+from flask_dynreg.registry import reencryption, stretches
 from tests.conformance.exchange import Client, read, registered, replaced, update
 from tests.conftest import CLIENT, MakeApp
 
@@ -53,6 +53,7 @@ class Server:
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reencryption, "MOST_AT_ONCE", 2)
+    monkeypatch.setattr(stretches, "MOST_LOOKED_AT", 3)
 
 
 def at_the_next_update(server: Server, happens: Callable[[], None]) -> None:

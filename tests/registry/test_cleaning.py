@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import Connection, event, update
 
 from flask_dynreg import CleanUp, ConfigurationError, Principal, Removal, Withdrawal, client_removed
 from flask_dynreg.config import CLOCKS, DOORS
 from flask_dynreg.lifecycle.repair import Change
+from flask_dynreg.registry import stretches
 from tests.conftest import SERVER_METADATA
 from tests.hosts import heard
 from tests.registry.cleaning_race import raced
@@ -288,6 +289,38 @@ def test_a_dry_run_tells_the_same_and_writes_nothing(make: Make) -> None:
     assert removed(host) == {("open", "unused"): 1}
 
 
+def test_no_statement_looks_at_more_than_a_stretch_and_none_is_in_a_transaction_of_another(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stretches, "MOST_LOOKED_AT", 3)
+
+    def in_use(client_ids: Sequence[str]) -> Sequence[str]:
+        host.session.execute(host.models.client.__table__.select())
+        return ()
+
+    host = make({"open": {"unused": 10}}, in_use=in_use)
+    for waits in (0, 10):
+        host.clock.now += waits
+        for _ in range(5):
+            host.registered()
+    ids, looked = sorted(there(host)), []
+
+    def look(connection: Connection, _: object, words: str, __: object, context: Any, ___: object) -> None:
+        found = context.compiled_parameters[0] if context.compiled else {}
+        if "w_after" in found and "w_most" in found:
+            looked.append(bool(host.session.in_transaction()))
+            assert found["w_most"] <= 3
+        if "w_now" in found and "dynreg_client " in words:
+            assert "w_last" in found or any(name.startswith("w_these") for name in found)
+        if "w_last" in found:
+            assert sum(found["w_after"] < each <= found["w_last"] for each in ids) <= 3
+
+    event.listen(host.db.engine, "before_cursor_execute", look)
+    assert sum(map(host.registrar.count_dead, host.registrar.stretches.behind(""))) == 5
+    assert removed(host, batch=2, dry_run=True) == removed(host, batch=2) == {("open", "unused"): 5}
+    assert len(looked) > 3 * 4 and not any(looked)
+
+
 def test_what_the_host_says_is_in_use_stays(make: Make) -> None:
     used: set[str] = set()
     asked: list[Sequence[str]] = []
@@ -369,6 +402,21 @@ def test_the_id_of_a_client_that_is_gone_is_kept_for_a_while(make: Make) -> None
     assert host.dynreg.removal("ours") is None
     host.dynreg.create_client(BY_HAND, client_id="ours")
     host.session.commit()
+
+
+def test_tombstones_go_in_the_order_of_their_index(make: Make) -> None:
+    """No database reads all of them to find the last that are over."""
+    host = make(DYNREG_TOMBSTONE_RETENTION=10)
+    for name in ("b", "a", "c"):
+        host.dynreg.create_client(BY_HAND, client_id=name)
+        host.registrar.delete(host.registrar.known_client(name))
+        host.session.commit()
+        host.clock.now += 1
+    host.clock.now += 10
+    for left in ({"a", "c"}, {"c"}, set()):
+        assert host.registrar.clear_tombstones(1) == 1
+        host.session.commit()
+        assert {row["client_id"] for row in host.rows(host.models.tombstone)} == left
 
 
 def test_nothing_else_is_known_of_who_is_gone(make: Make) -> None:

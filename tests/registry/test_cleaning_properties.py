@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import count
 from typing import Any
+from unittest.mock import patch
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, insert, select
 
 from flask_dynreg.config import CLOCKS, DOORS
+from flask_dynreg.registry import stretches
 from flask_dynreg.registry.client import OlderSecret, dump_older
 from flask_dynreg.registry.lifetimes import Lifetimes
 from flask_dynreg.registry.secrets import MOST_OLDER
@@ -86,10 +88,11 @@ def is_dead(life: Life, lifetimes: Clocks) -> bool:
     some=st.lists(lives, max_size=12),
     lifetimes=clocks,
     batch=st.integers(1, 5),
+    stretch=st.integers(1, 5),
     data=st.data(),
 )
 def test_exactly_the_dead_are_gone(
-    host: Host, some: list[Life], lifetimes: Clocks, batch: int, data: st.DataObject
+    host: Host, some: list[Life], lifetimes: Clocks, batch: int, stretch: int, data: st.DataObject
 ) -> None:
     host.registrar._lifetimes = Lifetimes(host.registrar.sessions, host.models, host.registrar.issuer, lifetimes)
     names = {f"client-{next(NUMBERS)}": life for life in some}
@@ -115,8 +118,9 @@ def test_exactly_the_dead_are_gone(
         host.session.execute(insert(model.__table__), row | times)  # type: ignore[arg-type]
     host.session.commit()
     dead = {name for name, life in names.items() if is_dead(life, lifetimes)}
-    would = host.dynreg.clean_up(batch=batch, dry_run=True)
-    done = host.dynreg.clean_up(batch=batch)
+    with patch.object(stretches, "MOST_LOOKED_AT", stretch):
+        would = host.dynreg.clean_up(batch=batch, dry_run=True)
+        done = host.dynreg.clean_up(batch=batch)
     assert done == would and done.removed.total() == len(dead - used) and done.in_use == len(dead & used)
     assert set(host.session.scalars(select(model.client_id))) == names.keys() - (dead - used)
     assert all(host.dynreg.removal(name) for name in dead - used)

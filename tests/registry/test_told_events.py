@@ -118,7 +118,7 @@ def delete(host: Host) -> Act:
 def remove(host: Host) -> Act:
     host.registered()
     host.clock.now += 1000 * DAY
-    return lambda: host.registrar.remove_dead(host.registrar.dead("", 10))
+    return lambda: host.registrar.remove_dead(host.registrar.dead(next(host.registrar.stretches.behind("")), 10))
 
 
 @scene("approved", "client-approved")
