@@ -7,9 +7,12 @@ from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
 from flask_dynreg import DynamicRegistration
-from tests.conftest import SERVER_METADATA
+from tests.conftest import CLIENT, SERVER_METADATA, MakeApp
 
 MakeBareApp = Callable[..., Flask]
+OLD_KEY, NEW_KEY = "A" * 42 + "E=", "B" * 42 + "E="
+LONG_AGO = 5
+"""So many clients were registered then."""
 
 
 @pytest.fixture
@@ -37,3 +40,14 @@ def make_bare_app() -> Iterator[MakeBareApp]:
             return app
 
         yield make
+
+
+@pytest.fixture
+def aged_database(make_app: MakeApp, sqlite_url: str) -> str:
+    """One with clients that were registered long ago, their secrets encrypted under an old key."""
+    db = SQLAlchemy()
+    dynreg = DynamicRegistration(db, clock=lambda: 1_000_000)
+    app = make_app(db, dynreg, SQLALCHEMY_DATABASE_URI=sqlite_url, DYNREG_SECRET_KEYS=[OLD_KEY])
+    for _ in range(LONG_AGO):
+        assert app.test_client().post("/oauth2/register", json=CLIENT).status_code == 201
+    return sqlite_url

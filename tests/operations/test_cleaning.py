@@ -1,11 +1,6 @@
 """`flask dynreg clients clean-up`: what it prints, and in whose name it acts."""
 
 import json
-import os
-import pty
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +11,6 @@ from flask_sqlalchemy import SQLAlchemy
 from flask_dynreg import DynamicRegistration, Operator, Permission
 from tests.conftest import CLIENT, MakeApp
 from tests.registry.host import Clock
-from tests.servers import ROOT
 
 
 @pytest.fixture
@@ -99,17 +93,6 @@ def test_operators_are_told_what_has_become_of_a_client(app: Flask) -> None:
 @pytest.mark.parametrize("batch", ["0", "-1", "x"])
 def test_a_batch_is_of_one_at_least(app: Flask, batch: str) -> None:
     assert run(app, "clean-up", "--batch", batch).exit_code == 2
-
-
-def test_a_terminal_shows_how_far_it_is(tmp_path: Path) -> None:
-    settings = {"FLASK_INSTANCE_PATH": str(tmp_path), "FLASK_DYNREG_CLIENT_LIFETIMES": '{"open": {"absolute": 1}}'}
-    command = [sys.executable, "-m", "flask", "--app", "examples/quickstart.py", "dynreg", "clients", "clean-up"]
-    ours, theirs = pty.openpty()
-    with os.fdopen(ours, "rb", buffering=0) as terminal:
-        run = subprocess.run(command, cwd=ROOT, env=os.environ | settings, stdout=subprocess.PIPE, stderr=theirs)
-        os.close(theirs)
-        assert b"Clients" in terminal.read(1000)
-    assert json.loads(run.stdout)["clients"] == 0
 
 
 def test_without_tables_it_says_so(app: Flask, dynreg: DynamicRegistration) -> None:
