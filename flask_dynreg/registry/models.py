@@ -143,7 +143,7 @@ class ClientEventMixin:
 
     @declared_attr.directive
     def __table_args__(cls) -> tuple[Index, ...]:  # noqa: N805 - SQLAlchemy calls it with the class
-        return (Index(f"ix_{cls.__tablename__}_issuer", "issuer", "client_id"),)
+        return (Index(f"ix_{cls.__tablename__}_issuer", "issuer", "client_id", "id"),)
 
 
 class StatementIssuerMixin:
