@@ -48,7 +48,7 @@ class History(ClientChanges):
         after: Mapping[str, Any] | None = client.client_metadata
         found: list[Version] = []
         expected = client.version
-        for event in reversed(list(self.chains.events(client.client_id))):
+        for event in reversed(list(self.chains.events.of(client.client_id))):
             details, before = details_of(event), event["metadata_before"]
             if event["version"] is None:
                 break  # from before the trail, or of another client that had this id

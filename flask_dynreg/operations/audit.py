@@ -8,12 +8,9 @@ from flask.cli import AppGroup
 
 from flask_dynreg.metadata.json_objects import JSONFault, parsed_object
 from flask_dynreg.operations.commands import NUMBER, Desk, operated
-from flask_dynreg.registrar import Registrar
 from flask_dynreg.registry.chains import Break, Found, details_of
+from flask_dynreg.registry.seals import Comparison
 from flask_dynreg.registry.trail import COVERED
-
-AT_ONCE = 1000
-"""Events that are removed in one transaction, or few more, with the event that says so."""
 
 audit = AppGroup("audit", help="Verify the trail of events, seal it, export it, make it shorter.")
 
@@ -55,8 +52,9 @@ def verify(desk: Desk, client_id: str | None, sealed: list[dict[str, Any]], unke
         click.echo("DYNREG_AUDIT_KEYS is empty: whoever can write to the database can make links.")
     elif unkeyed and found.unkeyed:
         click.echo(f"{found.unkeyed} events have a link that was made without a key.")
-    for seal in sealed:
-        is_sound = _compare(registrar, seal) and is_sound
+    for seal, compared in zip(sealed, registrar.seals.compare(sealed), strict=True):
+        click.echo(_told_of(seal, compared))
+        is_sound = is_sound and compared.is_sound
     if not is_sound:
         raise SystemExit(1)
 
@@ -66,24 +64,18 @@ def _told(fault: Break) -> str:
     return f"{fault.subject}: {event}{_KINDS[fault.kind]}"
 
 
-def _compare(registrar: Registrar, seal: dict[str, Any]) -> bool:
-    compared = registrar.seals.compare(seal)
+def _told_of(seal: dict[str, Any], compared: Comparison) -> str:
     if not compared.is_ours:
-        click.echo("Seal: it is not of this server, or was altered.")
-    elif compared.is_sound and not compared.missing and compared.same_heads:
-        click.echo(f"Seal of {seal['sealed_at']}: all of its {seal['events']} events are there.")
-    elif compared.is_sound:
-        click.echo(
-            f"Seal of {seal['sealed_at']}: {compared.missing} of its events are gone, and {compared.pruned} were pruned "
-            "since: that explains it."
-        )
-    else:
-        heads = "" if compared.same_heads else " Chains end otherwise."
-        click.echo(
-            f"Seal of {seal['sealed_at']}: {compared.missing} of its {seal['events']} events are gone, and "
-            f"{compared.pruned} were pruned since.{heads}"
-        )
-    return compared.is_sound
+        return "Seal: it is not of this server, or was altered."
+    name = f"Seal of {seal['sealed_at']}"
+    if compared.is_sound and not compared.missing and compared.same_heads:
+        return f"{name}: all of its {seal['events']} events are there."
+    if compared.is_sound:
+        pruned = f"{compared.pruned} were pruned since: that explains it."
+        return f"{name}: {compared.missing} of its events are gone, and {pruned}"
+    heads = "" if compared.same_heads else " Chains end otherwise."
+    gone = f"{compared.missing} of its {seal['events']} events are gone"
+    return f"{name}: {gone}, and {compared.pruned} were pruned since.{heads}"
 
 
 @audit.command()
@@ -98,7 +90,7 @@ def seal(desk: Desk) -> str:
 @operated("audit:read")
 def export(desk: Desk, since: int) -> None:
     """Print the events, one JSON object a line, in the order in which they were written."""
-    for event in desk.registrar.chains.since(since):
+    for event in desk.registrar.chains.events.since(since):
         told = {name: event[name] for name in ("id", *COVERED, "link")}
         click.echo(json.dumps(told | {"details": details_of(event)}))
 
@@ -110,19 +102,15 @@ def export(desk: Desk, since: int) -> None:
 def prune(desk: Desk, older_than: int, unkeyed: bool) -> None:
     """Remove the oldest events, and leave chains that can be verified. One that is broken stays as it is: ends with 1 then."""
     chains, session = desk.registrar.chains, desk.registrar.sessions.session
-    removed, noted, is_sound = 0, 0, True
+    removed, is_sound = 0, True
     for count, faults in chains.prune(desk.registrar.credentials.now() - older_than, unkeyed=unkeyed):
-        removed += count
         for fault in faults:
             click.echo(_told(fault))
             is_sound = False
-        if removed - noted >= AT_ONCE:
-            chains.note_pruning(removed - noted, desk.by)
+        if count:
+            chains.note_pruning(count, desk.by)
             session.commit()
-            noted = removed
-    if removed > noted:
-        chains.note_pruning(removed - noted, desk.by)
-        session.commit()
+            removed += count
     click.echo(f"{removed} events are removed.")
     if not is_sound:
         raise SystemExit(1)

@@ -1,23 +1,23 @@
 """The chains of the trail, read as a whole: verified, and made shorter at their beginning."""
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import groupby, takewhile
+from operator import attrgetter, itemgetter
 from typing import Any
 
-from sqlalchemy import BindParameter, bindparam, delete, exists, or_, select, update
+from sqlalchemy import BindParameter, Row, Select, bindparam, delete, exists, func, null, select, update
 
+from flask_dynreg.registry.events import FIRST, PAGE, Event, Events, batches
 from flask_dynreg.registry.models import Exact, Models, table_of
 from flask_dynreg.registry.sessions import Sessions
 from flask_dynreg.registry.trail import COVERED, NO_CLIENT, Links, Trail, digest_of
 
-Event = dict[str, Any]
-"""The row of an event."""
-
-PAGE = 500
-_FIRST = -(2**62)
-"""Before any number of an event: one below 0 is of somebody who was to be seen by nobody."""
+AT_ONCE = 1000
+"""Events that are removed in one transaction, or few more, with the event that says so."""
 PRUNED = "pruned"
 """The event that takes the place of the older ones of its chain: how many were `removed`, and the `last` link of them."""
 RUN, RUNS = "trail_pruned", "trail"
@@ -46,52 +46,111 @@ class Found:
     """Events whose link is under no key."""
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """By what links are judged, and which events are old: before a time in seconds since the epoch."""
+
+    links: Links
+    unkeyed: bool
+    older_than: int = 0
+
+
+@dataclass(slots=True)
 class Chain:
-    """What was read of a chain, and what is wrong with it."""
+    """What was read of a chain, and what is wrong with it. No events: there may be as many chains as tokens, of any length."""
 
     client_id: str
-    subject: str
+    subject: str = ""
     seen: str | None = None
     """The link that its head should be; None before the first one, and after the end of a client."""
     counted: int = 0
     """Events with a link, those included that were pruned."""
-    found: Found = field(default_factory=Found)
+    events: int = 0
+    before: int = 0
+    unkeyed: int = 0
     breaks: list[Break] = field(default_factory=list)
-    old: list[Event] = field(default_factory=list)
-    """Its first events, as far as they are older than asked for."""
+    last: int = FIRST
+    """The number of the last event that was judged."""
+    old: int = 0
+    """How many of its first events are older than asked for, those not included that stand for others."""
+    old_until: int = FIRST
+    """The number of the last of them."""
     is_keyed: bool = False
+    head: tuple[str | None, int | None] | None = None
+    """The link and the number of events that it should have come to, once they were read."""
+    is_at_head: bool = False
+    """Whether it has come to its head. It may have grown since."""
+    waits: bool = False
+    """An event was there that does not follow. One before it may have been committed only after that page was read."""
+    latest: int = FIRST
+    """The number of the last event that was there."""
+    certain: int = FIRST
+    """Up to this number all was committed before it was read: what does not follow is a break."""
 
     @property
     def name(self) -> str:
         return self.client_id or self.subject
 
-    def add(self, event: Event, links: Links, *, unkeyed: bool, older_than: int) -> None:
-        if event["occurred_at"] < older_than and len(self.old) == self.found.events:
-            self.old.append(event)
-        self.found.events += 1
-        link, details = event["link"], details_of(event)
-        if link is None and not self.counted:
-            self.found.before += 1
+    @property
+    def is_over(self) -> bool:
+        """Whether it is that of a client that is gone, and all of it is old."""
+        return bool(self.client_id) and self.seen is None and self.old_until == self.last
+
+    def add(self, event: Event, rules: Rules) -> None:
+        """Judges the next event. What was judged already is passed by, and so is what comes while the chain waits."""
+        if event["id"] <= self.last:
             return
-        if link is None or not self._is_sound(event, link, details, links, unkeyed):
+        self.latest = event["id"]
+        link, details = event["link"], details_of(event)
+        is_before = link is None and not self.counted
+        follows = event["previous"] == self.seen and not (event["type"] == PRUNED and self.counted)
+        self.waits = self.waits or not (is_before or follows or event["id"] <= self.certain)
+        if self.waits:
+            return
+        if event["occurred_at"] < rules.older_than and self.last == self.old_until:
+            self.old, self.old_until = self.old + (event["type"] != PRUNED), event["id"]
+        self.last = event["id"]
+        self.events += 1
+        if is_before:
+            self.before += 1
+            return
+        if link is None or not self._is_sound(event, link, details, rules):
             self.breaks.append(Break(self.name, "altered", event["id"]))
-        if event["previous"] != self.seen or (event["type"] == PRUNED and self.counted):
+        if not follows:
             self.breaks.append(Break(self.name, "removed", event["id"]))
         self.seen, self.counted = last_link(event, details), self.counted + events_of(event, details)
         if self.client_id and event["version"] is None:
             self.seen = None
+        if self.seen is not None and self.is_whole:
+            self.is_at_head = True
 
-    def _is_sound(self, event: Event, link: str, details: Mapping[str, Any], links: Links, unkeyed: bool) -> bool:
+    def _is_sound(self, event: Event, link: str, details: Mapping[str, Any], rules: Rules) -> bool:
         before = event["metadata_before"]
         if before is not None and details.get("before") != digest_of(before):
             return False
-        if links.is_of(event, link):
+        if rules.links.is_of(event, link):
             self.is_keyed = True
             return True
         # Under no key only before the first key: whoever can write to the database could make the rest.
-        self.found.unkeyed += 1
-        return not self.is_keyed and links.is_of(event, link, unkeyed=unkeyed)
+        self.unkeyed += 1
+        return not self.is_keyed and rules.links.is_of(event, link, unkeyed=rules.unkeyed)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has ended at its head, or come by there."""
+        link, events = self.head or (None, None)
+        return self.is_at_head or (self.head is not None and link == self.seen and events in (None, self.counted))
+
+    def read_on(self) -> None:
+        """Goes on behind the last event that was judged, in a reading that has not begun yet."""
+        self.waits, self.certain = False, self.latest
+
+    def begin_again(self) -> None:
+        """Forgets what was read: it was removed meanwhile."""
+        self.seen, self.last, self.old_until = None, FIRST, FIRST
+        self.is_keyed = self.is_at_head = self.waits = False
+        self.counted = self.events = self.before = self.unkeyed = self.old = 0
+        self.breaks.clear()
 
 
 def details_of(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,6 +160,11 @@ def details_of(event: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(details, dict):
             return details
     return {}
+
+
+def subject_of(event: Mapping[str, Any]) -> str:
+    """What an event of no client is about; empty for one of a client."""
+    return "" if event["client_id"] else str(details_of(event).get("subject", ""))
 
 
 def last_link(event: Mapping[str, Any], details: Mapping[str, Any]) -> str | None:
@@ -125,110 +189,126 @@ class Chains:
 
     def __init__(self, sessions: Sessions, models: Models, issuer: str, links: Links, trail: Trail) -> None:
         self._sessions = sessions
-        self._issuer = issuer
         self._links = links
         self._trail = trail
+        self.events = Events(sessions, models, issuer, ("id", *COVERED, "metadata_before", "link"))
         event, client, head = table_of(models.event), table_of(models.client), table_of(models.trail_head)
-        self._event = event
-        columns = [event.c[name] for name in ("id", *COVERED, "metadata_before", "link")]
-        after, last = bindparam("after", type_=Exact), bindparam("last", type_=event.c.id.type)
-        self._page = (
-            select(*columns)
-            .where(
-                event.c.issuer == issuer, event.c.client_id >= after, or_(event.c.client_id > after, event.c.id > last)
-            )
-            .order_by(event.c.client_id, event.c.id)
+        after, this = bindparam("after", type_=Exact), bindparam("this", type_=event.c.id.type)
+        these: BindParameter[Any] = bindparam("these", expanding=True)
+        self._client_heads = select(
+            client.c.client_id.label("name"), client.c.trail_head.label("link"), null().label("events")
+        ).where(client.c.client_id.in_(these))
+        self._heads = (
+            select(head.c.subject.label("name"), head.c.link, head.c.events)
+            .where(head.c.issuer == issuer, head.c.subject > after)
+            .order_by(head.c.subject)
             .limit(PAGE)
         )
-        self._page_of_one = self._page.where(event.c.client_id == bindparam("only", type_=Exact))
-        these: BindParameter[Any] = bindparam("these", expanding=True)
-        self._client_heads = select(client.c.client_id, client.c.trail_head).where(client.c.client_id.in_(these))
-        self._heads = select(head.c.subject, head.c.link, head.c.events).where(head.c.issuer == issuer)
+        self._clients = (
+            select(client.c.client_id).where(client.c.client_id > after).order_by(client.c.client_id).limit(PAGE)
+        )
         told = exists().where(
             event.c.issuer == issuer, event.c.client_id == client.c.client_id, event.c.link.is_not(None)
         )
         self._untold = (
             select(client.c.client_id)
-            .where(or_(client.c.issuer == issuer, client.c.issuer.is_(None)), client.c.trail_head.is_not(None), ~told)
-            .where(client.c.client_id > after)
-            .order_by(client.c.client_id)
-            .limit(PAGE)
+            .where(client.c.client_id.in_(these), func.coalesce(client.c.issuer, issuer) == issuer)
+            .where(client.c.trail_head.is_not(None), ~told)
         )
-        self._untold_one = self._untold.where(client.c.client_id == bindparam("only", type_=Exact))
-        self._since = (
-            select(*columns)
-            .where(event.c.issuer == issuer, event.c.id > last)
-            .where(event.c.occurred_at >= bindparam("since", type_=event.c.occurred_at.type))
-            .order_by(event.c.id)
-            .limit(PAGE)
-        )
+        self._number = select(event.c.id).where(event.c.id == this)
         self._delete = delete(event).where(event.c.id.in_(these))
         self._replace = update(event).where(
             event.c.id == bindparam("w_id"), event.c.link == bindparam("w_link", type_=event.c.link.type)
         )
 
-    def events(self, client_id: str | None = None) -> Iterator[Event]:
-        """Every event, or those of one client, in the order of the clients and then of their numbers."""
-        statement = self._page if client_id is None else self._page_of_one
-        this: dict[str, Any] = {"after": "", "last": _FIRST} | ({} if client_id is None else {"only": client_id})
-        while rows := self._sessions.all(statement, this):
-            for row in rows:
-                yield dict(row._mapping)
-            this |= {"after": rows[-1].client_id, "last": rows[-1].id}
-
-    def since(self, since: int) -> Iterator[Event]:
-        """Events from a time on (seconds since the epoch), in the order in which they were written."""
-        this = {"since": since, "last": _FIRST}
-        while rows := self._sessions.all(self._since, this):
-            for row in rows:
-                yield dict(row._mapping)
-            this["last"] = rows[-1].id
-
     def verify(self, found: Found, client_id: str | None = None, *, unkeyed: bool = False) -> Iterator[Break]:
         """What is wrong, chain by chain; `found` is filled meanwhile. With `unkeyed` links are good as well that were made
         before there were keys."""
-        for chain in self._judged(client_id, unkeyed=unkeyed):
-            found.chains += 1
-            found.events += chain.found.events
-            found.before += chain.found.before
-            found.unkeyed += chain.found.unkeyed
+        for chain in self._judged(client_id, Rules(self._links, unkeyed)):
+            found.chains += chain.events > 0
+            found.events += chain.events
+            found.before += chain.before
+            found.unkeyed += chain.unkeyed
             yield from chain.breaks
-        yield from (Break(name, "head") for name in self._without_events(client_id))
 
     def prune(self, older_than: int, *, unkeyed: bool = False) -> Iterator[tuple[int, list[Break]]]:
-        """Removes what is older than a time in seconds since the epoch: chain by chain, how many events, in the session's
-        transaction, or what is wrong with the chain, which stays as it is then. The caller notes it and commits.
+        """Removes what is older than a time in seconds since the epoch: how many events, in the session's transaction, or what
+        is wrong with a chain, which stays as it is then. The caller notes it and commits, each time.
 
         What stays of a chain begins with an event that says so; nothing stays of a client that is gone for as long.
         """
-        for chain in self._judged(None, unkeyed=unkeyed, older_than=older_than):
+        rules = Rules(self._links, unkeyed, older_than)
+        sound: dict[str, dict[str, Chain]] = {}
+        removable = 0
+        for chain in self._judged(None, rules):
             if chain.breaks:
                 yield 0, chain.breaks
-            elif chain.subject == RUNS:
-                continue  # by these a seal explains what is missing
-            elif any(event["type"] != PRUNED for event in chain.old):
-                is_over = bool(chain.client_id) and chain.seen is None and len(chain.old) == chain.found.events
-                linked = [event for event in chain.old if event["link"] is not None]
-                if linked and not is_over and not self._begin_with_pruned(chain, linked):
-                    yield 0, []  # somebody else prunes it at this moment
-                    continue
-                gone = [event["id"] for event in chain.old if is_over or event not in linked[-1:]]
-                for start in range(0, len(gone), PAGE):
-                    self._sessions.connection().execute(self._delete, {"these": gone[start : start + PAGE]})
-                yield sum(event["type"] != PRUNED for event in chain.old), []
+            elif chain.old and chain.subject != RUNS:  # by these a seal explains what is missing
+                if removable >= AT_ONCE and chain.client_id:  # what is of no client is read once for all of it
+                    yield from self._prune(sound, rules)
+                    sound, removable = {}, 0
+                sound.setdefault(chain.client_id, {})[chain.subject] = chain
+                removable += chain.old
+        yield from self._prune(sound, rules)
 
     def note_pruning(self, removed: int, by: str | None) -> None:
         """Writes an event about what was pruned, in the session's transaction."""
         self._trail.note(RUNS, RUN, by=by, events=removed)
 
-    def _begin_with_pruned(self, chain: Chain, linked: Sequence[Event]) -> bool:
+    # ---- Pruned
+
+    def _prune(self, sound: Mapping[str, dict[str, Chain]], rules: Rules) -> Iterator[tuple[int, list[Break]]]:
+        removed, gone = 0, list[int]()
+        for client_id, chains in sound.items():
+            for count, numbers in self._steps(client_id, chains, rules):
+                removed, gone = removed + count, gone + numbers
+                if removed >= AT_ONCE:
+                    self._delete_events(gone)
+                    yield removed, []
+                    removed, gone = 0, []
+        if removed:
+            self._delete_events(gone)
+            yield removed, []
+
+    def _delete_events(self, numbers: Sequence[int]) -> None:
+        for these in batches(numbers, PAGE):
+            self._sessions.connection().execute(self._delete, {"these": these})
+
+    def _steps(self, client_id: str, sound: dict[str, Chain], rules: Rules) -> Iterator[tuple[int, list[int]]]:
+        """How many events are removed of these chains, by their subjects, and the numbers to be deleted: in steps of which each
+        leaves them sound."""
+        again = {subject: Chain(client_id, subject) for subject in sound}
+        begins: dict[str, list[int]] = {}
+        until = max(chain.old_until for chain in sound.values())
+        read = takewhile(lambda event: event["id"] <= until, self.events.of(client_id))
+        for some in batches(read, AT_ONCE):
+            removed, gone, old = 0, list[int](), defaultdict[str, list[Event]](list)
+            for event in some:
+                subject = subject_of(event)
+                if subject in sound and event["id"] <= sound[subject].old_until:
+                    again[subject].add(event, rules)
+                    old[subject].append(event)
+            for subject, events in old.items():
+                chain, whole = again[subject], sound[subject]
+                linked = [event for event in events if event["link"] is not None]
+                is_gone = whole.is_over and chain.last == whole.last
+                kept = linked[-1] if linked and not is_gone else None
+                count = sum(event["type"] != PRUNED for event in events)
+                if chain.waits or chain.breaks or (kept and count and not self._begin_with_pruned(chain, kept)):
+                    del sound[subject]  # somebody else prunes it at this moment
+                    continue
+                gone += begins.pop(subject, []) + [event["id"] for event in events if event is not kept]
+                if kept:
+                    begins[subject] = [kept["id"]]
+                removed += count
+            yield removed, gone
+
+    def _begin_with_pruned(self, chain: Chain, last: Event) -> bool:
         """The last one that is removed becomes the one that says so: it stays in its place, and the head where it is.
 
         False if it is not there any more.
         """
-        last = linked[-1]
-        count = sum(events_of(event, details_of(event)) for event in linked)
-        details = {"removed": count, "last": last_link(last, details_of(last))}
+        details = {"removed": chain.counted, "last": last_link(last, details_of(last))}
         event = {
             **{name: last[name] for name in COVERED},
             "type": PRUNED,
@@ -244,71 +324,87 @@ class Chains:
 
     # ---- Chains with their heads
 
-    def _judged(self, client_id: str | None, *, unkeyed: bool, older_than: int = 0) -> Iterator[Chain]:
-        """What is wrong is looked at again: somebody may have written while it was read."""
-        waiting: list[Chain] = []
-        for chain in self._read(client_id, unkeyed, older_than):
-            waiting.append(chain)
-            if len(waiting) == PAGE:
-                yield from self._with_heads(waiting, unkeyed, older_than)
-                waiting = []
-        yield from self._with_heads(waiting, unkeyed, older_than)
+    def _judged(self, only: str | None, rules: Rules) -> Iterator[Chain]:
+        """Those of clients, in the order of these, and then all others, of which the events come in any order."""
+        if only != NO_CLIENT:
+            for chains in batches(self._of_clients(only, rules), PAGE):
+                yield from self._settled(chains, rules)
+        if not only:
+            yield from self._settled(self._of_no_client(rules), rules)
 
-    def _with_heads(self, chains: Sequence[Chain], unkeyed: bool, older_than: int) -> Iterator[Chain]:
-        heads = self._heads_of(chains)
-        for chain in chains:
-            if chain.breaks or not _fits(chain, heads):
-                yield self._looked_at_again(chain, unkeyed, older_than)
-            else:
-                yield chain
+    def _of_clients(self, only: str | None, rules: Rules) -> Iterator[Chain]:
+        read = self.events.of_clients() if only is None else self.events.of(only)
+        for client_id, events in groupby(read, itemgetter("client_id")):
+            chain = Chain(client_id)
+            for event in events:
+                self._add(chain, event, rules)
+            yield chain
+        clients = (row.client_id for row in self._every(self._clients)) if only is None else [only]
+        for these in batches(clients, PAGE):
+            yield from (Chain(row.client_id) for row in self._sessions.all(self._untold, {"these": these}))
 
-    def _looked_at_again(self, chain: Chain, unkeyed: bool, older_than: int) -> Chain:
-        while True:
-            before = self._heads_of([chain])
-            again = next(
-                (other for other in self._read(chain.client_id, unkeyed, older_than) if other.subject == chain.subject),
-                Chain(chain.client_id, chain.subject),
-            )
-            if before == self._heads_of([chain]):
-                break
-        if not _fits(again, before):
-            again.breaks.append(Break(again.name, "head"))
-        return again
-
-    def _heads_of(self, chains: Sequence[Chain]) -> dict[tuple[str, str], tuple[str | None, int | None]]:
-        """The heads of these and perhaps of others, each with the number of events where that is known."""
-        these = [chain.client_id for chain in chains if chain.client_id]
-        heads: dict[tuple[str, str], tuple[str | None, int | None]] = {}
-        if these:
-            rows = self._sessions.all(self._client_heads, {"these": these})
-            heads |= {(row.client_id, ""): (row.trail_head, None) for row in rows}
-        if len(these) < len(chains):
-            heads |= {(NO_CLIENT, row.subject): (row.link, row.events) for row in self._sessions.all(self._heads, {})}
-        return heads
-
-    def _read(self, client_id: str | None, unkeyed: bool, older_than: int) -> Iterator[Chain]:
+    def _of_no_client(self, rules: Rules) -> list[Chain]:
         chains: dict[str, Chain] = {}
-        current: str | None = None
-        for event in self.events(client_id):
-            if event["client_id"] != current:
-                yield from chains.values()
-                chains, current = {}, event["client_id"]
-            subject = "" if current else str(details_of(event).get("subject", ""))
-            chain = chains.setdefault(subject, Chain(event["client_id"], subject))
-            chain.add(event, self._links, unkeyed=unkeyed, older_than=older_than)
-        yield from chains.values()
+        for event in self.events.of(NO_CLIENT):
+            subject = subject_of(event)
+            if subject not in chains:
+                chains[subject] = Chain(NO_CLIENT, subject)
+            self._add(chains[subject], event, rules)
+        for row in self._every(self._heads):
+            chains.setdefault(row.name, Chain(NO_CLIENT, row.name))
+        return list(chains.values())
 
-    def _without_events(self, client_id: str | None) -> Iterator[str]:
-        """Those that have a head, and not one event."""
-        this = {"after": ""} | ({} if client_id is None else {"only": client_id})
-        while rows := self._sessions.all(self._untold if client_id is None else self._untold_one, this):
-            yield from (row.client_id for row in rows)
-            this["after"] = rows[-1].client_id
-        if client_id is None:
-            heads = {row.subject for row in self._sessions.all(self._heads, {})}
-            yield from sorted(heads - {chain.subject for chain in self._read(NO_CLIENT, True, 0)})
+    def _settled(self, chains: Sequence[Chain], rules: Rules) -> Iterator[Chain]:
+        """What somebody has written while they were read is read as well, at least up to the heads that they have by then."""
+        self._read_heads(chains)
+        growing = []
+        for chain in chains:
+            if chain.is_whole and not chain.waits:
+                yield chain
+            else:
+                growing.append(chain)
+        while growing:
+            self._read_on(growing, rules)
+            for chain in growing:
+                if not chain.waits:
+                    if not chain.is_whole:
+                        chain.breaks.append(Break(chain.name, "head"))
+                    yield chain
+            growing = [chain for chain in growing if chain.waits]
 
+    def _read_heads(self, chains: Sequence[Chain]) -> None:
+        of = {chain.name: chain for chain in chains}
+        for each in chains:
+            each.head = None, None
+        clients = [chain.client_id for chain in chains if chain.client_id]
+        every = self._sessions.all(self._client_heads, {"these": clients}) if clients else self._every(self._heads)
+        for row in every:
+            if chain := of.get(row.name):
+                chain.head = row.link, row.events
 
-def _fits(chain: Chain, heads: Mapping[tuple[str, str], tuple[str | None, int | None]]) -> bool:
-    link, events = heads.get((chain.client_id, chain.subject), (None, None))
-    return link == chain.seen and events in (None, chain.counted)
+    def _read_on(self, chains: Sequence[Chain], rules: Rules) -> None:
+        for chain in chains:
+            if chain.last != FIRST and not self._is_there(chain.last):
+                chain.begin_again()
+            chain.read_on()
+        for client_id, group in groupby(chains, attrgetter("client_id")):
+            of = {chain.subject: chain for chain in group}
+            for event in self.events.of(client_id, min(chain.last for chain in of.values())):
+                subject = subject_of(event)
+                if subject in of:
+                    self._add(of[subject], event, rules)
+
+    def _add(self, chain: Chain, event: Event, rules: Rules) -> None:
+        if event["type"] == PRUNED and chain.counted and not self._is_there(chain.last):
+            chain.begin_again()  # somebody prunes it at this moment
+        chain.add(event, rules)
+
+    def _is_there(self, number: int) -> bool:
+        return self._sessions.first(self._number, {"this": number}) is not None
+
+    def _every(self, statement: Select[Any]) -> Iterator[Row[Any]]:
+        """Every row, in the order of the first column."""
+        after = ""
+        while rows := self._sessions.all(statement, {"after": after}):
+            yield from rows
+            after = rows[-1][0]

@@ -9,7 +9,7 @@ import pytest
 from flask_sqlalchemy import SQLAlchemy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select, text
+from sqlalchemy import event, select, text
 
 from flask_dynreg import DynamicRegistration
 from flask_dynreg.errors import ForbiddenError, RefusedMetadataError
@@ -276,8 +276,17 @@ def test_what_somebody_else_prunes_meanwhile_stays_sound(sqlite_host: Host) -> N
         sqlite_host.registrar.update(sqlite_host.record(registered), sqlite_host.checked(client_name="Two"))
     sqlite_host.session.commit()
     one, other = (sqlite_host.registrar.chains.prune(sqlite_host.clock.now + 1) for _ in range(2))
-    assert [next(one), next(other), next(one)] == [(2, []), (2, []), (0, [])]
-    assert breaks(sqlite_host) == [] and list(one) == list(other) == []
+    pruned: list[Any] = []
+
+    @event.listens_for(sqlite_host.db.engine, "before_cursor_execute")
+    def interfere(_: object, __: object, words: str, *___: object) -> None:
+        if words.startswith("UPDATE dynreg_event") and not pruned:
+            pruned.append("just before")
+            pruned.extend(other)
+
+    assert list(one) == [] and pruned == ["just before", (4, [])]
+    sqlite_host.session.commit()
+    assert breaks(sqlite_host) == [] and [row["type"] for row in sqlite_host.events()] == ["pruned", "pruned"]
 
 
 def test_clients_of_an_issuer_that_are_suspended_have_it_in_their_chains(host: Host) -> None:
