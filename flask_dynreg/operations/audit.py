@@ -45,18 +45,22 @@ def verify(desk: Desk, client_id: str | None, sealed: list[dict[str, Any]], unke
     for fault in registrar.chains.verify(found, client_id, unkeyed=unkeyed):
         click.echo(_told(fault))
         is_sound = False
-    click.echo(f"{found.events} events in {found.chains} chains.")
+    click.echo(f"{_counted(found.events, 'event')} in {_counted(found.chains, 'chain')}.")
     if found.before:
-        click.echo(f"{found.before} events are from before the trail: nothing tells whether they are what they were.")
+        click.echo(f"{_counted(found.before, 'event')} from before the trail: nothing tells what was altered there.")
     if not registrar.settings.audit_keys:
         click.echo("DYNREG_AUDIT_KEYS is empty: whoever can write to the database can make links.")
     elif unkeyed and found.unkeyed:
-        click.echo(f"{found.unkeyed} events have a link that was made without a key.")
+        click.echo(f"{_counted(found.unkeyed, 'event')} with a link that was made without a key.")
     for seal, compared in zip(sealed, registrar.seals.compare(sealed), strict=True):
         click.echo(_told_of(seal, compared))
         is_sound = is_sound and compared.is_sound
     if not is_sound:
         raise SystemExit(1)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _told(fault: Break) -> str:

@@ -258,6 +258,7 @@ class Chains:
     # ---- Pruned
 
     def _prune(self, sound: Mapping[str, dict[str, Chain]], rules: Rules) -> Iterator[tuple[int, list[Break]]]:
+        """Those of each client, and all of no client together."""
         removed, gone = 0, list[int]()
         for client_id, chains in sound.items():
             for count, numbers in self._steps(client_id, chains, rules):

@@ -77,7 +77,7 @@ def lived(app: Flask, clock: Clock) -> Client:
 def test_a_trail_that_is_sound_is_counted(app: Flask, clock: Clock) -> None:
     client = lived(app, clock)
     assert done(app, "audit", "verify") == "6 events in 3 chains.\n"
-    assert done(app, "audit", "verify", "--client-id", client["client_id"]) == "3 events in 1 chains.\n"
+    assert done(app, "audit", "verify", "--client-id", client["client_id"]) == "3 events in 1 chain.\n"
 
 
 def test_each_break_is_named(app: Flask, dynreg: DynamicRegistration, clock: Clock) -> None:
@@ -101,7 +101,7 @@ def test_who_has_no_keys_and_events_from_before_are_told(
     execute(app, dynreg, "UPDATE dynreg_event SET link = NULL")
     execute(app, dynreg, "UPDATE dynreg_client SET trail_head = NULL")
     told = done(app, "audit", "verify")
-    assert "1 events are from before the trail" in told and "DYNREG_AUDIT_KEYS is empty" in told
+    assert "1 event in 1 chain.\n1 event from before the trail" in told and "DYNREG_AUDIT_KEYS is empty" in told
 
 
 # ---- Seals
