@@ -202,7 +202,7 @@ class Lives(RuleBasedStateMachine):
                     live = {client.registration_access_token, client.next_registration_access_token} - {None}
                     assert 1 <= len(live) <= 2
                     assert len(json.loads(client.older_client_secrets or "[]")) <= 3
-                    events = self.dynreg.registrar.chains.events(life.client_id)
+                    events = self.dynreg.registrar.chains.events.of(life.client_id)
                     assert [event["type"] for event in events].count("spent_token_used") == life.alarms
                 elif life.ended_at is not None and self.now < life.ended_at + RETENTION:
                     assert self.dynreg.removal(life.client_id)
