@@ -108,20 +108,17 @@ class Lifetimes:
 def _is_over(client: FromClause, clock: str, seconds: int) -> ColumnElement[bool]:
     """What a clock of so many seconds says of a client."""
     columns = client.c
+    if clock == "absolute":
+        return columns.client_id_issued_at + seconds <= _NOW
+    if clock == "pending":
+        return columns.requested_metadata.is_(None) & (columns.waiting_since + seconds <= _NOW)
     if clock == "secret":
         return _secrets_are_over(client, seconds)
-    begin, runs = {
-        "absolute": (columns.client_id_issued_at, None),
-        "pending": (columns.waiting_since, columns.requested_metadata.is_(None)),
-        # Only who may be used can be: from the registration, the approval or the last change on.
-        "unused": (
-            func.coalesce(columns.updated_at, columns.client_id_issued_at),
-            columns.last_used_at.is_(None) & (columns.status == "active"),
-        ),
-        "idle": (columns.last_used_at, columns.status == "active"),
-    }[clock]
-    is_over: ColumnElement[bool] = begin + seconds <= _NOW
-    return is_over if runs is None else runs & is_over
+    # Only who may be used can be: from the registration, the approval, the resumption or the last change on.
+    may_be_used = columns.status == "active"
+    is_unchanged = func.coalesce(columns.updated_at, columns.client_id_issued_at) + seconds <= _NOW
+    is_unused = columns.last_used_at.is_(None) if clock == "unused" else columns.last_used_at + seconds <= _NOW
+    return and_(may_be_used, is_unchanged, is_unused)
 
 
 def _secrets_are_over(client: FromClause, seconds: int) -> ColumnElement[bool]:

@@ -28,6 +28,8 @@ class Life:
 
     source: str | None
     client_id_issued_at: int
+    updated_at: int | None
+    status: str
     last_used_at: int | None
     client_secret: str | None
     client_secret_expires_at: int | None
@@ -41,6 +43,8 @@ lives = st.builds(
     Life,
     source=st.sampled_from([*DOORS, "operator", None]),
     client_id_issued_at=MOMENTS,
+    updated_at=st.none() | MOMENTS,
+    status=st.sampled_from(["active", "active", "pending", "suspended"]),
     last_used_at=st.none() | MOMENTS,
     client_secret=st.sampled_from([None, "x"]),
     client_secret_expires_at=st.none() | st.integers(-12, 2),
@@ -66,14 +70,15 @@ def is_dead(life: Life, lifetimes: Clocks) -> bool:
         return False
     if life.expires_at is not None and life.expires_at <= 0:
         return True
+    changed_at = life.client_id_issued_at if life.updated_at is None else life.updated_at
     for clock, seconds in lifetimes.get(life.source, lifetimes.get("all", {})).items():
         begin: int | None
         if clock == "absolute":
             begin = life.client_id_issued_at
         elif clock == "unused":
-            begin = life.client_id_issued_at if life.last_used_at is None else None
+            begin = changed_at if life.last_used_at is None and life.status == "active" else None
         elif clock == "idle":
-            begin = life.last_used_at
+            begin = None if life.last_used_at is None or life.status != "active" else max(life.last_used_at, changed_at)
         elif clock == "pending":
             begin = None if life.requested_metadata else life.waiting_since
         else:

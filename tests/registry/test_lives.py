@@ -52,9 +52,12 @@ class Life:
     known_dead: list[str] = field(default_factory=list)
     unknown_dead: list[str] = field(default_factory=list)
     alarms: int = 0
+    is_suspended: bool = False
 
     def is_over(self, now: int) -> bool:
-        return now >= (self.changed_at + UNUSED if self.used_at is None else self.used_at + IDLE)
+        if self.is_suspended:
+            return False
+        return now >= (self.changed_at + UNUSED if self.used_at is None else max(self.changed_at, self.used_at) + IDLE)
 
 
 class Lives(RuleBasedStateMachine):
@@ -118,9 +121,22 @@ class Lives(RuleBasedStateMachine):
     @rule(life=lives, name=st.sampled_from(["One", "Two", "Three"]), lost=st.booleans())
     def update(self, life: Life, name: str, lost: bool) -> None:
         sent = {**CLIENT, "client_id": life.client_id, "client_secret": life.secret, "client_name": name}
+        if life.ended_at is None and life.is_suspended:
+            assert self.http.put(life.uri, json=sent, headers=bearer(life.token)).status_code == 403
+            return
         if life.ended_at is None:
             life.name, life.changed_at = name, self.now
         self.answered(life, self.http.put(life.uri, json=sent, headers=bearer(life.token)), lost=lost)
+
+    @rule(life=lives)
+    def suspend_or_resume(self, life: Life) -> None:
+        if life.ended_at is not None:
+            return
+        with self.app.app_context():
+            decide = self.dynreg.resume_client if life.is_suspended else self.dynreg.suspend_client
+            decide(life.client_id, "for now")
+            self.dynreg._db.session.commit()
+        life.is_suspended, life.changed_at = not life.is_suspended, self.now
 
     @rule(life=lives, data=st.data())
     def steal(self, life: Life, data: st.DataObject) -> None:
@@ -151,7 +167,7 @@ class Lives(RuleBasedStateMachine):
         with self.app.app_context():
             client = self.dynreg.query_client(life.client_id)
             assert (client is None) == (life.ended_at is not None)
-            if client is None:
+            if client is None or life.is_suspended:
                 return
             if self.now < life.secret_ends_at:
                 assert client.check_client_secret(life.secret)
@@ -181,7 +197,7 @@ class Lives(RuleBasedStateMachine):
     def roll_back(self, life: Life) -> None:
         with self.app.app_context():
             registrar = self.dynreg.registrar
-            if life.ended_at is not None or not life.name:
+            if life.ended_at is not None or life.is_suspended or not life.name:
                 return
             first = registrar.versions(life.client_id)[0]
             if first.metadata is None or first.metadata.get("client_name") == life.name:

@@ -1,0 +1,57 @@
+"""What operators decide, and the time of a client: none of its clocks runs out while it can do nothing about that."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.registry.conftest import StartHost
+from tests.registry.host import Host, client_id
+from tests.registry.test_cleaning import removed, there, use
+
+Make = Callable[..., Host]
+
+
+@pytest.fixture
+def make(any_database_url: str, start_host: StartHost) -> Make:
+    def made(**config: Any) -> Host:
+        return start_host(any_database_url, **config)
+
+    return made
+
+
+def suspend(host: Host, client_id: str) -> None:
+    host.dynreg.suspend_client(client_id, "for now")
+    host.session.commit()
+
+
+def resume(host: Host, client_id: str) -> None:
+    host.dynreg.resume_client(client_id, "fine")
+    host.session.commit()
+
+
+def test_who_is_resumed_is_idle_from_then_on(make: Make) -> None:
+    host = make(DYNREG_CLIENT_LIFETIMES={"open": {"idle": 100}})
+    registered = client_id(host.registered())
+    use(host, registered)
+    suspend(host, registered)
+    host.clock.now += 1000
+    assert removed(host) == {}
+    resume(host, registered)
+    host.clock.now += 99
+    assert removed(host) == {} and there(host) == {registered}
+    host.clock.now += 1
+    assert removed(host) == {("open", "idle"): 1}
+
+
+def test_who_manages_itself_is_not_idle(make: Make) -> None:
+    host = make(DYNREG_CLIENT_LIFETIMES={"open": {"idle": 100}})
+    registered = host.registered()
+    use(host, client_id(registered))
+    host.clock.now += 60
+    host.registrar.update(host.record(registered), host.checked(client_name="New"))
+    host.session.commit()
+    host.clock.now += 99
+    assert removed(host) == {}
+    host.clock.now += 1
+    assert removed(host) == {("open", "idle"): 1}
