@@ -154,6 +154,7 @@ class ClientChanges:
             self._use(checked.statement)
         registration_access_token = new_token(REGISTRATION_ACCESS_TOKEN)
         secret = information.get("client_secret")
+        status = "pending" if checked.approval else "active"
         client = ClientRecord(
             client_id=information["client_id"],
             client_secret=self.credentials.kept(secret) if secret else None,
@@ -165,7 +166,7 @@ class ClientChanges:
             initial_access_token_id=token_id,
             registration_access_token=digest(registration_access_token),
             version=1,
-            status="pending" if checked.approval else "active",
+            status=status,
             status_reason=_kept_reason(checked.approval),
             statement_issuer=_statement_issuer(checked),
             name_skeleton=vouched_skeleton(principal.source, checked.metadata),
@@ -175,7 +176,7 @@ class ClientChanges:
             expires_at=_end(information["client_id_issued_at"], checked),
             requested_metadata=None,
             waiting_since=self.credentials.now() if checked.approval else None,
-            registration_access_token_expires_at=self._token_end(),
+            registration_access_token_expires_at=self._token_end(status),
         )
         self._count({}, self._quotas.of(client))
         columns = self._client_columns(checked.metadata, principal) if self._client_columns else {}
@@ -183,10 +184,15 @@ class ClientChanges:
         self._tell(signals.client_registered, client_id=client.client_id, source=principal.source)
         return Registered(client, secret, registration_access_token)
 
-    def _token_end(self) -> int | None:
-        """When a registration access token ends that is good from now on."""
+    def _token_end(self, status: str) -> int | None:
+        """When a registration access token ends that is good from now on: only who is active can get another before."""
         lifetime = self.settings.registration_token_lifetime
-        return self.credentials.now() + lifetime if lifetime else None
+        return self.credentials.now() + lifetime if lifetime and status == "active" else None
+
+    def _is_token_over(self, client: ClientRecord) -> bool:
+        """Whether the confirmed one is. While nobody has used the next one it is not: the client may not have that."""
+        end = client.registration_access_token_expires_at
+        return end is not None and client.next_registration_access_token is None and end <= self.credentials.now()
 
     def _use(self, statement: VerifiedStatement) -> None:
         """From here on until the transaction is over, the issuer stays trusted; and what is good once is used up."""

@@ -51,7 +51,7 @@ class Decisions(ClientChanges):
         since = None
         if client.status == "pending":
             client.status, since = "active", self.credentials.now()  # its time begins only now, and that of its token
-            client.registration_access_token_expires_at = self._token_end()
+            client.registration_access_token_expires_at = self._token_end(client.status)
         else:
             request, client.requested_metadata = json.loads(client.requested_metadata or "{}"), None
             after = request["metadata"]
@@ -86,6 +86,8 @@ class Decisions(ClientChanges):
         if client.status != "active":
             raise DecisionError(f"The client must be active; it is {client.status}.")
         client.status = "suspended"
+        if not self._is_token_over(client):
+            client.registration_access_token_expires_at = None
         self._decided(client, "suspended", verdict)
 
     def resume(self, client_id: str, verdict: Verdict) -> None:
@@ -97,6 +99,8 @@ class Decisions(ClientChanges):
         if client.status != "suspended":
             raise DecisionError(f"The client must be suspended; it is {client.status}.")
         client.status = "pending" if client.was_never_approved else "active"
+        if not self._is_token_over(client):
+            client.registration_access_token_expires_at = self._token_end(client.status)
         self._decided(client, "resumed", verdict)
 
     def _decided(self, client: ClientRecord, done: str, verdict: Verdict) -> None:

@@ -56,10 +56,7 @@ class Rotation(ClientChanges):
         if not isinstance(token, str):
             return False
         if matches_digest(client.registration_access_token, token):
-            end = client.registration_access_token_expires_at
-            # While nobody has used the next one, the client may not have it; and who waits can do nothing to get another.
-            waits = client.next_registration_access_token is not None or client.was_never_approved
-            return end is None or waits or self.credentials.now() < end
+            return not self._is_token_over(client)
         return matches_digest(client.next_registration_access_token, token)
 
     def renewed(self, client: ClientRecord, token: str, operation: str | None) -> str:
@@ -77,7 +74,7 @@ class Rotation(ClientChanges):
             tokens = {
                 "registration_access_token": following,
                 "spent_registration_access_token": _dead(client, client.registration_access_token),
-                "registration_access_token_expires_at": self._token_end(),
+                "registration_access_token_expires_at": self._token_end(client.status),
             }
         fresh = new_token(REGISTRATION_ACCESS_TOKEN) if rotates else None
         self._swap_tokens(client, None, **tokens, next_registration_access_token=digest(fresh) if fresh else None)
@@ -161,7 +158,7 @@ class Rotation(ClientChanges):
             spent_registration_access_token=_dead(
                 client, client.next_registration_access_token, client.registration_access_token
             ),
-            registration_access_token_expires_at=self._token_end(),
+            registration_access_token_expires_at=self._token_end(client.status),
         )
         if self.kept_answers:
             self.kept_answers.drop(client)

@@ -188,7 +188,11 @@ class Clients:
         )
         self._software_id = unindexed(client.c.software_id == bindparam("w_software_id"))
         changed = _binds(client, "c_", ["status", "status_reason", "updated_at", "trail_head"])
-        self._suspend = update(client).where(unchanged).values(version=client.c.version + 1, **changed)
+        # Its token does not end meanwhile, unless it is over already.
+        end, following = client.c[_TOKENS_END], client.c[_TOKENS[1]]
+        is_over = following.is_(None) & (end <= changed["updated_at"])
+        ended = {_TOKENS_END: case((is_over, end), else_=None)}
+        self._suspend = update(client).where(unchanged).values(version=client.c.version + 1, **changed, **ended)
         # A default that Python computes does not come into force inside of another statement.
         others = [column for column in client.c if column.name not in _WRITTEN]
         self._added_apart = any(column.default is not None for column in others)

@@ -280,6 +280,12 @@ def test_one_that_is_over_is_known_after_another_has_come(make_app: MakeApp) -> 
         assert server.events().count("spent_token_used") == before + 1
 
 
+def decide(server: Server, decision: str, client: Client, **options: Any) -> None:
+    with server.app.app_context():
+        getattr(server.dynreg, f"{decision}_client")(client["client_id"], "fine", **options)
+        server.db.session.commit()
+
+
 def test_the_token_of_one_who_waits_does_not_end_while_it_is_suspended(make_app: MakeApp) -> None:
     server = Server(make_app, "never", DYNREG_REGISTRATION_TOKEN_LIFETIME=100, DYNREG_POLICIES=["approval"])
     client = registered(server.http, **PUBLIC)
@@ -288,10 +294,60 @@ def test_the_token_of_one_who_waits_does_not_end_while_it_is_suspended(make_app:
         # As all clients of an issuer of software statements are that is withdrawn.
         server.db.session.execute(text("UPDATE dynreg_client SET status = 'suspended'"))
         server.db.session.commit()
-        assert server.read(client, client[TOKEN]).status_code == 200
-        server.dynreg.resume_client(client["client_id"], "fine")
-        server.db.session.commit()
     assert server.read(client, client[TOKEN]).status_code == 200
+    decide(server, "resume", client)
+    assert server.read(client, client[TOKEN]).status_code == 200
+    decide(server, "approve", client, version=2)
+    server.now += 99
+    assert server.read(client, client[TOKEN]).status_code == 200
+    server.now += 1
+    assert server.read(client, client[TOKEN]).status_code == 401
+
+
+def test_a_token_does_not_end_while_its_client_is_suspended(make_app: MakeApp, any_database_url: str) -> None:
+    server = Server(make_app, "update", any_database_url, DYNREG_REGISTRATION_TOKEN_LIFETIME=100)
+    client = registered(server.http, **PUBLIC)
+    server.now += 60
+    decide(server, "suspend", client)
+    server.now += 1000
+    assert server.update(client, client[TOKEN]).status_code == 403
+    assert token_of(server.read(client, client[TOKEN])) == client[TOKEN]
+    decide(server, "resume", client)
+    server.now += 99
+    assert server.read(client, client[TOKEN]).status_code == 200
+    server.now += 1
+    assert server.read(client, client[TOKEN]).status_code == 401
+
+
+def test_nor_does_one_that_it_got_or_used_first_while_it_is_suspended(make_app: MakeApp) -> None:
+    server = Server(make_app, "update", DYNREG_REGISTRATION_TOKEN_LIFETIME=100)
+    rotated, reissued = (registered(server.http, **PUBLIC) for _ in range(2))
+    token = token_of(server.update(rotated, rotated[TOKEN]))
+    for client in (rotated, reissued):
+        decide(server, "suspend", client)
+    with server.app.app_context():
+        other = server.dynreg.reissue_registration_access_token(reissued["client_id"])
+        server.db.session.commit()
+    assert token_of(server.read(rotated, token)) == token
+    server.now += 100
+    for client, good in ((rotated, token), (reissued, other)):
+        assert server.read(client, good).status_code == 200
+        decide(server, "resume", client)
+        assert server.read(client, good).status_code == 200
+    server.now += 100
+    assert [server.read(*each).status_code for each in ((rotated, token), (reissued, other))] == [401, 401]
+
+
+def test_a_token_that_is_over_stays_so_when_its_client_is_suspended_or_resumed(make_app: MakeApp) -> None:
+    server = Server(make_app, "never", DYNREG_REGISTRATION_TOKEN_LIFETIME=100)
+    client = registered(server.http, **PUBLIC)
+    server.now += 100
+    for decision in ("suspend", "resume"):
+        decide(server, decision, client)
+        with server.app.app_context():
+            assert not server.dynreg.registrar.is_live(server.row(client), client[TOKEN])
+    assert server.read(client, client[TOKEN]).status_code == 401
+    assert server.events() == ["registered", "suspended", "resumed", "spent_token_used"]
 
 
 def test_one_that_was_rotated_lives_from_its_first_use(make_app: MakeApp) -> None:

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
+from flask_dynreg.errors import SpentTokenError
 from tests.registry.conftest import StartHost
 from tests.registry.host import Host, client_id
 from tests.registry.test_cleaning import removed, there, use
@@ -55,3 +57,25 @@ def test_who_manages_itself_is_not_idle(make: Make) -> None:
     assert removed(host) == {}
     host.clock.now += 1
     assert removed(host) == {("open", "idle"): 1}
+
+
+def test_nor_do_tokens_end_of_who_is_suspended_with_an_issuer(make: Make) -> None:
+    host = make(DYNREG_REGISTRATION_TOKEN_LIFETIME=100)
+    over = host.registered()
+    host.clock.now += 100
+    registered = host.registered()
+    model, these = host.models.client, [client_id(over), client_id(registered)]
+    host.session.execute(update(model).values(statement_issuer="https://issuer.example"))
+    assert host.registrar.suspend_stated(these, "https://issuer.example", None, "withdrawn") == 2
+    host.session.commit()
+    host.clock.now += 100
+    assert host.record(registered)
+    for each in these:
+        resume(host, each)
+    host.clock.now += 99
+    assert host.record(registered)
+    with pytest.raises(SpentTokenError):
+        host.record(over)
+    host.clock.now += 1
+    with pytest.raises(SpentTokenError):
+        host.record(registered)
