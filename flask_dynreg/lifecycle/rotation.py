@@ -56,7 +56,7 @@ class Rotation(ClientChanges):
         if not isinstance(token, str):
             return False
         if matches_digest(client.registration_access_token, token):
-            return not self._is_token_over(client)
+            return not self.settings.registration_token_lifetime or not self._is_token_over(client)
         return matches_digest(client.next_registration_access_token, token)
 
     def renewed(self, client: ClientRecord, token: str, operation: str | None) -> str:

@@ -20,6 +20,7 @@ from tests.hosts import heard
 from tests.protocol.rotation_race import raced
 
 TOKEN = "registration_access_token"
+LIFETIME = {"DYNREG_REGISTRATION_TOKEN_LIFETIME": 100}
 
 
 class Server:
@@ -348,6 +349,21 @@ def test_a_token_that_is_over_stays_so_when_its_client_is_suspended_or_resumed(m
             assert not server.dynreg.registrar.is_live(server.row(client), client[TOKEN])
     assert server.read(client, client[TOKEN]).status_code == 401
     assert server.events() == ["registered", "suspended", "resumed", "spent_token_used"]
+
+
+def test_no_token_ends_while_there_is_no_lifetime(make_app: MakeApp, sqlite_url: str) -> None:
+    """The way out for clients of which too many were shut out. What has ended is over again once there is one again."""
+    kept, rotated = (registered(Server(make_app, "never", sqlite_url, **LIFETIME).http, **PUBLIC) for _ in range(2))
+    server = Server(make_app, "update", sqlite_url)
+    server.now += 100
+    token = token_of(server.update(rotated, rotated[TOKEN]))
+    for client, good in ((kept, kept[TOKEN]), (rotated, token)):
+        assert token_of(server.read(client, good)) == good
+    assert server.events() == ["registered", "registered", "updated"]
+    server = Server(make_app, "never", sqlite_url, **LIFETIME)
+    server.now += 1000
+    assert server.read(kept, kept[TOKEN]).status_code == 401
+    assert server.read(rotated, token).status_code == 200
 
 
 def test_one_that_was_rotated_lives_from_its_first_use(make_app: MakeApp) -> None:
