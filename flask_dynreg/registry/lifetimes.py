@@ -112,13 +112,15 @@ def _is_over(client: FromClause, clock: str, seconds: int) -> ColumnElement[bool
         return columns.client_id_issued_at + seconds <= _NOW
     if clock == "pending":
         return columns.requested_metadata.is_(None) & (columns.waiting_since + seconds <= _NOW)
-    if clock == "secret":
-        return _secrets_are_over(client, seconds)
-    # Only who may be used can be: from the registration, the approval, the resumption or the last change on.
+    # Only who may be used can do anything about these: from the registration, the approval, the resumption or the last change on.
     may_be_used = columns.status == "active"
     is_unchanged = func.coalesce(columns.updated_at, columns.client_id_issued_at) + seconds <= _NOW
-    is_unused = columns.last_used_at.is_(None) if clock == "unused" else columns.last_used_at + seconds <= _NOW
-    return and_(may_be_used, is_unchanged, is_unused)
+    runs_out = {
+        "unused": columns.last_used_at.is_(None),
+        "idle": columns.last_used_at + seconds <= _NOW,
+        "secret": _secrets_are_over(client, seconds),
+    }
+    return and_(may_be_used, is_unchanged, runs_out[clock])
 
 
 def _secrets_are_over(client: FromClause, seconds: int) -> ColumnElement[bool]:

@@ -82,7 +82,8 @@ def is_dead(life: Life, lifetimes: Clocks) -> bool:
         elif clock == "pending":
             begin = None if life.requested_metadata else life.waiting_since
         else:
-            begin = latest([*([life.client_secret_expires_at] if life.client_secret else []), *life.older_secrets])
+            end = latest([*([life.client_secret_expires_at] if life.client_secret else []), *life.older_secrets])
+            begin = None if end is None or life.status != "active" else max(end, changed_at)
         if begin is not None and begin + seconds <= 0:
             return True
     return False

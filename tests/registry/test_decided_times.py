@@ -79,3 +79,19 @@ def test_nor_do_tokens_end_of_who_is_suspended_with_an_issuer(make: Make) -> Non
     host.clock.now += 1
     with pytest.raises(SpentTokenError):
         host.record(registered)
+
+
+def test_the_secret_clock_runs_for_who_may_be_used_alone(make: Make) -> None:
+    """Nobody else can get another one."""
+    clocks = {"DYNREG_CLIENT_LIFETIMES": {"open": {"secret": 100}}, "DYNREG_CLIENT_SECRET_LIFETIME": 50}
+    host = make(**clocks, DYNREG_POLICIES=["approval"])
+    waits, suspended = (client_id(host.registered()) for _ in range(2))
+    host.dynreg.approve_client(suspended, "known", version=1)
+    suspend(host, suspended)
+    host.clock.now += 1000
+    assert removed(host) == {}
+    resume(host, suspended)
+    host.clock.now += 99
+    assert removed(host) == {}
+    host.clock.now += 1
+    assert removed(host) == {("open", "secret"): 1} and there(host) == {waits}
