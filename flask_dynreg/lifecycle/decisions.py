@@ -50,8 +50,9 @@ class Decisions(ClientChanges):
         counted = self._quotas.of(client)
         since = None
         if client.status == "pending":
-            client.status, since = "active", self.credentials.now()  # its time begins only now, and that of its token
+            client.status, since = "active", self.credentials.now()  # its time begins only now, and that of what it has
             client.registration_access_token_expires_at = self._token_end(client.status)
+            self.secrets.begin_anew(client)
         else:
             request, client.requested_metadata = json.loads(client.requested_metadata or "{}"), None
             after = request["metadata"]

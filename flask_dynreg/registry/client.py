@@ -106,8 +106,14 @@ class RegisteredClient(ClientMixin):
 
     @property
     def is_over(self) -> bool:
-        """Whether its time is over, as a policy wanted it: it has to register anew, as one that is not there any more."""
-        return self.expires_at is not None and self.expires_at <= _registrar().credentials.now()
+        """Whether its time is over, as a policy wanted it: it has to register anew, as one that is not there any more.
+
+        The time of one that waits for approval has not begun.
+        """
+        if self.expires_at is None or self.was_never_approved:
+            return False
+        is_over: bool = self.expires_at <= _registrar().credentials.now()
+        return is_over
 
     @property
     def requested(self) -> dict[str, Any] | None:

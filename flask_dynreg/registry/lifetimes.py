@@ -58,7 +58,9 @@ class Lifetimes:
         self._sessions = sessions
         self._of = {door: lifetimes.get(door, lifetimes.get("all", {})) for door in DOORS}
         client = table_of(models.client)
-        clocks: list[tuple[ColumnElement[bool], str]] = [(client.c.expires_at <= _NOW, LIFETIME)]
+        # Its time begins with the approval.
+        has_begun = client.c.waiting_since.is_(None) | client.c.requested_metadata.is_not(None)
+        clocks: list[tuple[ColumnElement[bool], str]] = [(has_begun & (client.c.expires_at <= _NOW), LIFETIME)]
         for door, seconds in self._of.items():
             came_in = client.c.source == door
             clocks += [(came_in & _is_over(client, clock, each), clock) for clock, each in seconds.items()]

@@ -29,8 +29,11 @@ class ClientSecrets:
         """A secret of at least so many octets, with the time of its end (0: none)."""
         return {
             "client_secret": self._credentials.new_client_secret(octets),
-            "client_secret_expires_at": self._credentials.now() + self._lifetime if self._lifetime else 0,
+            "client_secret_expires_at": self._end(self._credentials.now()),
         }
+
+    def _end(self, begin: int) -> int:
+        return begin + self._lifetime if self._lifetime else 0
 
     def knows(self, client: ClientRecord, presented: object) -> bool:
         """Whether it is the client's newest secret, or an older one that is remembered."""
@@ -38,8 +41,9 @@ class ClientSecrets:
         return is_newest or self._older(client, presented) is not None
 
     def end_told(self, client: ClientRecord, told: object) -> int:
-        """This end, if it is that of a secret that is remembered; else that of the newest."""
-        ends = [client.client_secret_expires_at, *(older.told for older in client.older_secrets)]
+        """This end, if it is that of a secret that is remembered, or was told before an approval; else that of the newest."""
+        first = self._end(client.client_id_issued_at)
+        ends = [client.client_secret_expires_at, *(older.told for older in client.older_secrets), first]
         return next((end for end in ends if end == told), client.client_secret_expires_at)
 
     def renew(self, client: ClientRecord, octets: int, presented: object = None) -> dict[str, Any]:
@@ -84,9 +88,20 @@ class ClientSecrets:
         self.forget_older(client)
 
     def forget_older(self, client: ClientRecord) -> None:
-        if client.client_secret:  # it is written with them, and may have been encrypted anew since it was read
+        self._write_newest(client)
+        client.older_client_secrets = None
+
+    def begin_anew(self, client: ClientRecord) -> None:
+        """The time of the newest is counted from now on."""
+        if client.client_secret:
+            self._write_newest(client)
+            client.client_secret_expires_at = self._end(self._credentials.now())
+
+    def _write_newest(self, client: ClientRecord) -> None:
+        """It is written with what is said of it, and may have been encrypted anew since it was read."""
+        if client.client_secret:
             client.client_secret = self._credentials.reencrypted(client.client_secret) or client.client_secret
-        client.older_client_secrets, client.has_other_secrets = None, True
+        client.has_other_secrets = True
 
     def _fits(self, client: ClientRecord, octets: int) -> bool:
         """Whether the client can go on with its newest: it is not over, can be checked, and is long enough if it is a key."""

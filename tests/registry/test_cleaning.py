@@ -196,23 +196,6 @@ def test_a_client_lives_while_one_of_its_secrets_is_good(make: Make) -> None:
     assert removed(host) == {} and there(host) == {client_id(endless)}
 
 
-def test_the_time_of_a_client_begins_with_its_approval(make: Make) -> None:
-    policies = ["approval", {"policy": "lifetime", "seconds": 50}]
-    host = make({"open": {"unused": 30}}, DYNREG_POLICIES=policies, DYNREG_REGISTRATION_TOKEN_LIFETIME=20)
-    approved, waiting = host.registered(), host.registered()
-    host.clock.now += 40
-    assert removed(host) == {} and host.record(waiting)
-    host.dynreg.approve_client(client_id(approved), "known", version=1)
-    host.session.commit()
-    client = host.record(approved)
-    times = [client.expires_at, client.registration_access_token_expires_at]
-    assert times == [host.clock.now + 50, host.clock.now + 20]
-    host.clock.now += 10
-    assert removed(host) == {("open", "lifetime"): 1} and there(host) == {client_id(approved)}
-    host.clock.now += 20
-    assert removed(host) == {("open", "unused"): 1}
-
-
 def test_who_has_approval_and_waits_for_a_change_stays(make: Make) -> None:
     host = make({"open": {"pending": 10}}, DYNREG_POLICIES=["approval"])
     registered = host.registered()

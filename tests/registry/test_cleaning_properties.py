@@ -68,7 +68,8 @@ def is_dead(life: Life, lifetimes: Clocks) -> bool:
     """The same once more, in words of Python."""
     if life.source not in DOORS:
         return False
-    if life.expires_at is not None and life.expires_at <= 0:
+    was_never_approved = life.waiting_since is not None and life.requested_metadata is None
+    if life.expires_at is not None and life.expires_at <= 0 and not was_never_approved:
         return True
     changed_at = life.client_id_issued_at if life.updated_at is None else life.updated_at
     for clock, seconds in lifetimes.get(life.source, lifetimes.get("all", {})).items():

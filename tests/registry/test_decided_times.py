@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import update
 
 from flask_dynreg.errors import SpentTokenError
+from tests.conftest import CLIENT
 from tests.registry.conftest import StartHost
 from tests.registry.host import Host, client_id
 from tests.registry.test_cleaning import removed, there, use
@@ -95,3 +96,60 @@ def test_the_secret_clock_runs_for_who_may_be_used_alone(make: Make) -> None:
     assert removed(host) == {}
     host.clock.now += 1
     assert removed(host) == {("open", "secret"): 1} and there(host) == {waits}
+
+
+def test_the_time_of_a_client_begins_with_its_approval(make: Make) -> None:
+    host = make(
+        DYNREG_CLIENT_LIFETIMES={"open": {"unused": 30, "secret": 30}},
+        DYNREG_POLICIES=["approval", {"policy": "lifetime", "seconds": 50}],
+        DYNREG_REGISTRATION_TOKEN_LIFETIME=20,
+        DYNREG_CLIENT_SECRET_LIFETIME=10,
+        DYNREG_SECRET_KEYS=["A" * 42 + "E="],
+    )
+    approved, waiting, suspended = (host.registered() for _ in range(3))
+    host.clock.now += 60
+    model = host.models.client
+    with_an_issuer = update(model).where(model.client_id == client_id(suspended)).values(status="suspended")
+    host.session.execute(with_an_issuer)
+    host.session.commit()
+    assert removed(host) == {} and host.record(waiting)
+    assert not host.record(waiting).is_over
+    host.dynreg.approve_client(client_id(approved), "known", version=1)
+    host.session.commit()
+    client = host.dynreg.query_client(client_id(approved))
+    assert client and client.is_active and client.check_client_secret(approved.client_secret)
+    ends = client.expires_at, client.registration_access_token_expires_at, client.client_secret_expires_at
+    assert ends == (host.clock.now + 50, host.clock.now + 20, host.clock.now + 10)
+    assert host.registrar.information(host.record(approved))["client_secret_expires_at"] == host.clock.now + 10
+    host.session.rollback()
+    host.clock.now += 29
+    assert removed(host) == {}
+    host.clock.now += 1
+    assert removed(host) == {("open", "unused"): 1}
+    assert there(host) == {client_id(waiting), client_id(suspended)}
+
+
+def test_who_waits_for_a_change_is_over_by_a_policy_all_the_same(make: Make) -> None:
+    host = make(DYNREG_POLICIES=["approval", {"policy": "lifetime", "seconds": 50}])
+    registered = host.registered()
+    host.dynreg.approve_client(client_id(registered), "known", version=1)
+    host.session.commit()
+    client = host.record(registered)
+    host.registrar.update(client, host.registrar.check({**CLIENT, "client_name": "New"}, client))
+    host.session.commit()
+    host.clock.now += 50
+    assert removed(host) == {("open", "lifetime"): 1}
+
+
+def test_an_approved_client_may_send_back_the_end_of_its_secret_that_it_was_told(make: Make) -> None:
+    host = make(DYNREG_POLICIES=["approval"], DYNREG_CLIENT_SECRET_LIFETIME=1000)
+    http = host.app.test_client()
+    told = http.post("/oauth2/register", json=CLIENT).get_json()
+    host.clock.now += 60
+    host.dynreg.approve_client(told["client_id"], "known", version=1)
+    host.session.commit()
+    headers = {"Authorization": f"Bearer {told['registration_access_token']}"}
+    answer = http.put(told["registration_client_uri"], json=told, headers=headers)
+    assert answer.status_code == 200, answer.text
+    wish = told | {"client_secret_expires_at": told["client_secret_expires_at"] + 1}
+    assert http.put(told["registration_client_uri"], json=wish, headers=headers).status_code == 400
