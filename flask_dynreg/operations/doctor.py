@@ -1,13 +1,17 @@
 """`flask dynreg doctor`: what is not as it should be, and what mends it. It changes nothing, and shows no secret."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from ipaddress import ip_network
+from math import inf
+from typing import Any
 from urllib.parse import urlsplit
 
 import click
 from flask import current_app
-from sqlalchemy import Inspector, Table, func, inspect, select
+from sqlalchemy import Dialect, Inspector, String, Table, func, inspect, select
 from sqlalchemy.exc import DBAPIError, NoSuchTableError, TimeoutError
+from sqlalchemy.types import TypeEngine
 
 from flask_dynreg.operations.commands import Desk, operated
 from flask_dynreg.operations.migrations import VERSION_TABLE
@@ -23,6 +27,8 @@ LATE = 7 * 86400
 """Seconds after which somebody should have cleaned up."""
 SAMPLE = 200
 """Clients that are looked at."""
+TEXTS = {"TINYTEXT": 2**8 - 1, "TEXT": 2**16 - 1, "MEDIUMTEXT": 2**24 - 1}
+"""How much there is room for in types that say no length, in MariaDB and MySQL. Elsewhere these are not told from each other."""
 
 Check = Callable[[Registrar], Iterator[str]]
 
@@ -61,10 +67,10 @@ def clocks(registrar: Registrar) -> Iterator[str]:
     if "lifetime" in made or registrar.issuer.startswith("http:"):
         return  # no stranger comes to a loopback address
     for door in sorted(STRANGERS.intersection(settings.access)):
-        if not lifetimes.get(door, lifetimes.get("all")):
+        if not {"unused", "absolute"}.intersection(lifetimes.get(door, lifetimes.get("all", {}))):
             yield (
-                f"DYNREG_CLIENT_LIFETIMES has no clock for the door {door}: what strangers register and never use stays, unless "
-                "a policy of yours ends it."
+                f"DYNREG_CLIENT_LIFETIMES has neither unused nor absolute for the door {door}: what strangers register and never "
+                "use stays, unless a policy of yours ends it."
             )
 
 
@@ -96,10 +102,32 @@ def missing(inspector: Inspector, table: Table) -> list[str]:
     return [f"{table.name}.{column.name}" for column in table.columns if column.name not in there]
 
 
+def too_short(inspector: Inspector, table: Table) -> list[str]:
+    """The columns that hold less text than they must."""
+    if inspector.dialect.name == "sqlite" or not inspector.has_table(table.name, table.schema):
+        return []  # SQLite has no lengths
+    dialect = inspector.dialect
+    there = {
+        column["name"]: room(column["type"], dialect) for column in inspector.get_columns(table.name, table.schema)
+    }
+    must = {column.name: room(column.type, dialect) for column in table.columns}
+    return [f"{table.name}.{name}" for name, least in must.items() if there.get(name, inf) < least]
+
+
+def room(type_: TypeEngine[Any], dialect: Dialect) -> float:
+    """How much text there may be in a column of this type; no end to it where none is known."""
+    if not isinstance(type_, String):
+        return inf
+    words = type_.compile(dialect)
+    length = re.search(r"\((\d+)\)", words)
+    return int(length[1]) if length else TEXTS.get(words.split()[0], inf)
+
+
 def tables(registrar: Registrar) -> Iterator[str]:
     inspector = inspect(registrar.sessions.connection())
     lacks = [name for table in registrar.models.tables for name in missing(inspector, table)]
-    if not lacks:
+    short = [name for table in registrar.models.tables for name in too_short(inspector, table)]
+    if not lacks + short:
         return
     clients = table_of(registrar.models.client)
     is_new = clients.name == "dynreg_client" and clients.name in lacks and "migrate" not in current_app.extensions
@@ -107,7 +135,10 @@ def tables(registrar: Registrar) -> Iterator[str]:
         mended = "Run `flask dynreg db upgrade`."
     else:
         mended = "They belong in the app's own history: `flask db migrate` and `flask db upgrade` with Flask-Migrate."
-    yield f"The database lacks {', '.join(lacks)}. {mended}"
+    if lacks:
+        yield f"The database lacks {', '.join(lacks)}. {mended}"
+    if short:
+        yield f"These columns are too short in the database: {', '.join(short)}. {mended}"
 
 
 def switch(registrar: Registrar) -> Iterator[str]:

@@ -10,8 +10,9 @@ from flask import Flask
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import text
+from sqlalchemy.orm import Mapped, mapped_column
 
-from flask_dynreg import DynamicRegistration, define_models
+from flask_dynreg import DynamicRegistration, RegisteredClientMixin, define_models
 from flask_dynreg.config import Settings
 from flask_dynreg.metadata.statement_issuers import StatementIssuer
 from flask_dynreg.operations import cli, doctor
@@ -109,7 +110,12 @@ def tenant(issuer: str = f"{ISSUER}/tenant") -> dict[str, Any]:
             ["DYNREG_TRUSTED_PROXIES has every address"],
         ),
         ({"DYNREG_CLIENT_LIFETIMES": {}}, "To mend", ["DYNREG_CLIENT_LIFETIMES", "door open"]),
-        ({"DYNREG_CLIENT_LIFETIMES": {"all": {"idle": DAY}, "open": {}}}, "To mend", ["door open"]),
+        ({"DYNREG_CLIENT_LIFETIMES": {"all": {"unused": DAY}, "open": {}}}, "To mend", ["door open"]),
+        (
+            {"DYNREG_CLIENT_LIFETIMES": {"open": {"pending": 1, "idle": DAY, "secret": DAY}}},
+            "To mend",
+            ["neither unused nor absolute for the door open"],
+        ),
         ({"DYNREG_LIMITS": ["server 5/hour"]}, "To know", ["DYNREG_LIMITS_STORAGE"]),
         (
             {"DYNREG_SERVER_METADATA": tenant()},
@@ -146,6 +152,7 @@ def test_what_a_setting_lacks_is_said(make_app: MakeApp, config: dict[str, Any],
         {"DYNREG_TRUSTED_PROXIES": ["0.0.0.0/0"]},
         {"DYNREG_CERTIFICATE_HEADER": "Client-Cert", "DYNREG_TRUSTED_PROXIES": ["10.0.0.0/8"]},
         {"DYNREG_CLIENT_LIFETIMES": {"all": {"absolute": DAY}}},
+        {"DYNREG_CLIENT_LIFETIMES": {"open": {"unused": DAY}}},
         {"DYNREG_CLIENT_LIFETIMES": {}, "DYNREG_ACCESS": ["initial_access_token"]},
         {"DYNREG_CLIENT_LIFETIMES": {}, "DYNREG_POLICIES": [{"policy": "lifetime", "name": "trial", "seconds": DAY}]},
         {"DYNREG_CLIENT_LIFETIMES": {}, "DYNREG_SERVER_METADATA": tenant("http://127.0.0.1:5000")},
@@ -192,6 +199,35 @@ def test_a_host_with_a_history_of_its_own_is_sent_there(
         db.session.commit()
     (line,) = said(app)
     assert f"The database lacks {models.client.__tablename__}.updated_at. " in line and "`flask db migrate`" in line
+
+
+@pytest.mark.parametrize("kind", ["default models", "own client model"])
+def test_a_column_that_is_too_short_is_named(make_bare_app: MakeBareApp, any_database_url: str, kind: str) -> None:
+    db = SQLAlchemy()
+
+    class Own(RegisteredClientMixin, db.Model):  # type: ignore[misc,name-defined]
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    models = define_models(db, Own if kind == "own client model" else None)
+    app = make_bare_app(any_database_url, db, DynamicRegistration(db, models=models), **SOUND)
+    name = models.client.__tablename__
+    with app.app_context():
+        if kind == "own client model":
+            db.create_all()
+        else:
+            upgraded(app)
+        assert said(app) == NOTHING
+        dialect = db.engine.dialect.name
+        if dialect == "sqlite":  # it has no lengths
+            return
+        for column, type_ in (("spent_registration_access_token", "VARCHAR(255)"), ("policies", "VARCHAR(1000)")):
+            words = f"ALTER COLUMN {column} TYPE" if dialect == "postgresql" else f"MODIFY {column}"
+            db.session.execute(text(f"ALTER TABLE {name} {words} {type_}"))
+        db.session.commit()
+    (line,) = said(app)
+    assert f" too short in the database: {name}.policies, {name}.spent_registration_access_token. " in line
+    mended = "`flask db migrate`" if kind == "own client model" else "`flask dynreg db upgrade`"
+    assert mended in line
 
 
 def test_the_database_of_a_bind_key_is_the_one_that_is_looked_at(make_bare_app: MakeBareApp, tmp_path: Path) -> None:
