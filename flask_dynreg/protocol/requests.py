@@ -233,9 +233,8 @@ class RegistrationRequest(JsonRequest):
         return str((self._request.view_args or {})["client_id"])
 
     def require_version(self, entity_tag: str) -> None:
-        """RFC 9110 section 13.1.1. Raises OtherVersionError where If-Match is there and does not have it."""
-        tags = self._request.if_match
-        if tags and not tags.contains(entity_tag):
+        """RFC 9110 section 13.1.1. Raises OtherVersionError where If-Match is there without it, be it malformed or empty."""
+        if "If-Match" in self._request.headers and not self._request.if_match.contains(entity_tag):
             raise OtherVersionError()
 
     @property

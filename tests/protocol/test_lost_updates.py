@@ -13,7 +13,7 @@ from tests.conftest import MakeApp
 
 
 def put(http: FlaskClient, client: Client, if_match: str | None, **metadata: Any) -> TestResponse:
-    headers = bearer(client["registration_access_token"]) | ({"If-Match": if_match} if if_match else {})
+    headers = bearer(client["registration_access_token"]) | ({} if if_match is None else {"If-Match": if_match})
     sent = {**PUBLIC, "client_id": client["client_id"], **metadata}
     return http.put(client["registration_client_uri"], json=sent, headers=headers)
 
@@ -46,7 +46,7 @@ def test_who_has_read_another_version_changes_nothing(http: FlaskClient) -> None
 
 @pytest.mark.parametrize(
     ("if_match", "status"),
-    [("*", 200), ('"x", {tag}', 200), ("{tag}", 200), ('"x"', 412), ("W/{tag}", 412), ("", 200), (None, 200)],
+    [("*", 200), ('"x", {tag}', 200), ("{tag}", 200), ('"x"', 412), ("W/{tag}", 412), ('""', 412), (None, 200)],
 )
 def test_it_is_one_of_several_or_any_and_weak_ones_never_match(
     http: FlaskClient, if_match: str | None, status: int
@@ -55,6 +55,16 @@ def test_it_is_one_of_several_or_any_and_weak_ones_never_match(
     tag = read(http, client).headers["ETag"]
     answer = put(http, client, if_match and if_match.format(tag=tag), client_name="One")
     assert answer.status_code == status
+
+
+@pytest.mark.parametrize("if_match", ['"1', '"', "foo bar", '"1" "9"', " ,", ",", "", "2 2", '"2', '"2" "9"', "*, *"])
+def test_one_that_is_malformed_is_not_taken_for_none(http: FlaskClient, if_match: str) -> None:
+    client = registered(http, **PUBLIC)
+    assert put(http, client, None, client_name="One").headers["ETag"] == '"2"'
+    answer = put(http, client, if_match, client_name="Two")
+    assert (answer.status_code, name(http, client)) == (412, "One")
+    headers = bearer(client["registration_access_token"]) | {"If-Match": if_match}
+    assert http.delete(client["registration_client_uri"], headers=headers).status_code == 412
 
 
 def test_a_stranger_learns_nothing_by_it(http: FlaskClient) -> None:
