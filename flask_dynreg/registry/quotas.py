@@ -41,8 +41,9 @@ class Quotas:
         self._begin = insert(table).inline()
 
     def of(self, client: ClientRecord) -> Names:
-        """Where a client is counted. Nothing, and no work, where there are no quotas."""
-        if not self._most:
+        """Where a client is counted. Nothing, and no work, where there are no quotas; nothing for one that was there before, and
+        is of no issuer."""
+        if not self._most or client.issuer != self._issuer:
             return {}
         return self._names(client.source, client.owned_by, client.software_id, client.was_never_approved)
 

@@ -130,6 +130,26 @@ def test_what_is_counted_anew_is_what_was_counted_one_by_one(make: Any, monkeypa
     assert {(row["name"], row["clients"]) for row in host.rows(host.models.quota)} == before
 
 
+def test_who_is_of_no_issuer_is_counted_by_nobody(make: Any) -> None:
+    host = make("approval", open=50, session=50, owner=50, software_id=50, pending=50)
+    for principal in (OPEN, TOKEN):
+        host.registered(principal, software_id="a")
+    adopted = [host.registered(principal, software_id="a") for principal in (OPEN, TOKEN, OPEN)]
+    client, these = host.models.client.__table__, [client_id(registered) for registered in adopted]
+    host.session.execute(client.update().where(client.c.client_id.in_(these)).values(issuer=None))
+    host.registrar.count_for_quotas()
+    host.session.commit()
+    before = counts(host)
+    host.dynreg.approve_client(these[0], "known", version=1)
+    host.session.commit()
+    host.registrar.update(host.record(adopted[0]), host.checked(software_id="b"))
+    host.session.commit()
+    for registered in adopted:
+        host.registrar.delete(host.record(registered))
+    host.session.commit()
+    assert counts(host) == before == [1, 1, 1, 1, 1, 1]
+
+
 def test_many_at_once_are_never_one_too_many(make: Any) -> None:
     host = make(open=5)
     together = Barrier(8)
