@@ -25,7 +25,8 @@ LONGEST = 255
 _NAME = re.compile(r"[ -~]{1,255}")
 
 
-def _issuer(value: Any) -> str | None:
+def issuer_fault(value: Any) -> str | None:
+    """What is wrong with the name of an issuer; None if nothing is."""
     right = isinstance(value, str) and _NAME.fullmatch(value) and value == value.strip()
     return None if right else f"must be the iss of what it signs: 1 to {LONGEST} printable ASCII characters."
 
@@ -93,7 +94,7 @@ class Signer:
     * `max_age`: seconds since `iat`; `leeway`: by how many seconds clocks may differ.
     """
 
-    issuer: str = member(_issuer)
+    issuer: str = member(issuer_fault)
     jwks: Mapping[str, Any] | None = member(_jwks, default=None)
     jwks_uri: str | None = member(_jwks_uri, default=None)
     algorithms: tuple[str, ...] = member(algorithms_fault, default=ALGORITHMS)

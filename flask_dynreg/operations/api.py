@@ -62,7 +62,7 @@ def _place(pattern: str) -> fields.String:
 
 
 _NOTHING = Schema()
-_WHICH = Schema.from_dict({"after": _text(), "owner": _text(), "software_id": _text()})()
+_WHICH = Schema.from_dict({"after": _place("[!-~]{1,255}"), "owner": _text(), "software_id": _text()})()
 _WHO_WAITS = Schema.from_dict({"after": _place(r"[0-9]{1,18}\.[!-~]{1,255}")})()
 _WHICH_TOKENS = Schema.from_dict({"after": _place("[0-9]{1,18}")})()
 _METADATA = Schema.from_dict({"metadata": _object(required=True)})()

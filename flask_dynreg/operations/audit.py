@@ -7,7 +7,7 @@ import click
 from flask.cli import AppGroup
 
 from flask_dynreg.metadata.json_objects import JSONFault, parsed_object
-from flask_dynreg.operations.commands import NUMBER, Desk, operated
+from flask_dynreg.operations.commands import NUMBER, Desk, an_id, operated
 from flask_dynreg.registry.chains import Break, Found, details_of
 from flask_dynreg.registry.seals import Comparison
 from flask_dynreg.registry.trail import COVERED
@@ -33,7 +33,7 @@ def seals(context: click.Context, parameter: click.Parameter, file: IO[bytes] | 
 
 
 @audit.command()
-@click.option("--client-id", help="The events of this client alone.")
+@click.option("--client-id", callback=an_id, help="The events of this client alone.")
 @click.option(
     "--seal", "sealed", type=click.File("rb"), callback=seals, help="Compare with seals, one a line, as well."
 )

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError, TimeoutError
 from flask_dynreg.errors import DecisionError, RaceLostError, RefusedMetadataError, UnknownClientError
 from flask_dynreg.metadata.json_objects import JSONFault, parsed_object
 from flask_dynreg.registrar import Registrar
+from flask_dynreg.registry.credentials import is_client_id
 from flask_dynreg.registry.models import LONGEST_TEXT
 
 NUMBER = click.IntRange(1, 2**31 - 1)
@@ -89,6 +90,13 @@ def short(context: click.Context, parameter: click.Parameter, value: str | None)
     """For a text of which there is a column."""
     if value is not None and not 0 < len(value) <= LONGEST_TEXT:
         raise click.BadParameter(f"must be of 1 to {LONGEST_TEXT} characters.")
+    return value
+
+
+def an_id(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """For the id of a client, which need not be there: not every database compares any other text with ids."""
+    if value and not is_client_id(value):
+        raise click.BadParameter("must be the id of a client.")
     return value
 
 

@@ -8,6 +8,7 @@ import click
 from flask.cli import AppGroup
 from sqlalchemy.exc import IntegrityError
 
+from flask_dynreg.metadata.signers import issuer_fault
 from flask_dynreg.metadata.statement_issuers import StatementIssuer
 from flask_dynreg.operations.commands import Desk, json_object, operated
 from flask_dynreg.protocol.transactions import in_one_transaction
@@ -60,6 +61,8 @@ def list_issuers(desk: Desk, as_json: bool) -> str | None:
 def withdraw(desk: Desk, name: str) -> str:
     """Trust an issuer no longer, and suspend all clients with a software statement of it."""
     registrar = desk.registrar
+    if fault := issuer_fault(name):
+        raise click.BadParameter(fault, param_hint="ISSUER")
     if name in registrar.issuers.configured:
         raise click.ClickException(f"{name} is in {SETTING}: take it out there first.")
     was_there = registrar.issuers.remove(name, desk.by)

@@ -5,14 +5,16 @@ from functools import partial
 import click
 from flask.cli import AppGroup
 
-from flask_dynreg.operations.commands import Desk, operated, progress
+from flask_dynreg.operations.commands import Desk, an_id, operated, progress
 from flask_dynreg.protocol.transactions import in_one_transaction
 
 secrets = AppGroup("secrets", help="Client secrets and the keys under which they are kept.")
 
 
 @secrets.command()
-@click.option("--after", default="", metavar="CLIENT_ID", help="Where to go on: behind this client.")
+@click.option(
+    "--after", default="", metavar="CLIENT_ID", callback=an_id, help="Where to go on: behind this client."
+)
 @operated("settings:write")
 def reencrypt(desk: Desk, after: str) -> str:
     """Encrypt secrets anew that are not under the newest of DYNREG_SECRET_KEYS, the older secrets of clients too.

@@ -299,6 +299,8 @@ def test_registration_is_closed_and_opened(call: Call, http: FlaskClient) -> Non
         ("POST", "/explain", [], "must be one JSON object"),
         ("GET", "/clients?owner=%00", None, "owner: must be a string"),
         ("GET", "/clients?evil=1", None, "The query must have none but"),
+        ("GET", "/clients?after=%C3%A9", None, "after: must be the next of another page."),
+        ("GET", "/clients?after=x%20", None, "after: must be the next of another page."),
         ("GET", "/waiting?after=7", None, "after: must be the next of another page."),
         ("GET", f"/waiting?after={'1' * 19}.x", None, "after: must be the next of another page."),
         ("GET", "/waiting?after=1.x%0A", None, "after: must be the next of another page."),

@@ -80,6 +80,27 @@ def test_a_trail_that_is_sound_is_counted(app: Flask, clock: Clock) -> None:
     assert done(app, "audit", "verify", "--client-id", client["client_id"]) == "3 events in 1 chain.\n"
 
 
+def test_what_can_be_no_name_is_told_by_every_database_alike(app: Flask) -> None:
+    for words in (
+        ["audit", "verify", "--client-id", "é"],
+        ["audit", "verify", "--client-id", "x "],
+        ["secrets", "reencrypt", "--after", "é"],
+        ["issuer", "withdraw", "é"],
+        ["issuer", "withdraw", "https://issuer.example "],
+    ):
+        result = run(app, *words)
+        assert result.exit_code == 2 and "must be the i" in result.stderr, result.output
+    for words in (
+        ["show", "é"],
+        ["delete", "é"],
+        ["history", "é"],
+        ["diff", "é", "1", "2"],
+        ["reissue-token", "é"],
+        ["approve", "é", "--version", "1", "--reason", "x"],
+    ):
+        assert "There is no client" in failed(app, "clients", *words)
+
+
 def test_each_break_is_named(app: Flask, dynreg: DynamicRegistration, clock: Clock) -> None:
     client = lived(app, clock)
     execute(app, dynreg, "UPDATE dynreg_event SET type = 'approved' WHERE id = 1")
