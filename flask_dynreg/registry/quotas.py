@@ -89,38 +89,46 @@ class Quotas:
         connection.execute(delete(self._table).where(self._table.c.issuer == self._issuer))
         rows = 0
         for counts in self._counted(connection):
-            if counts:
+            begun: Counter[str] = Counter()
+            for kind, value, clients in counts:
+                name = _name(kind, value)
+                # The same without the spaces at its end comes before, in this part or in another one.
+                is_there = value.endswith(" ") and name not in begun
+                if is_there and connection.execute(self._give_back, {"w_name": name, "c_gone": -clients}).rowcount == 1:
+                    continue
+                begun[name] += clients
+            if begun:
                 each = {"issuer": self._issuer}
                 connection.execute(
-                    self._begin, [each | {"name": name, "clients": clients} for name, clients in sorted(counts.items())]
+                    self._begin, [each | {"name": name, "clients": clients} for name, clients in sorted(begun.items())]
                 )
-            rows += len(counts)
+            rows += len(begun)
         return rows
 
-    def _counted(self, connection: Connection) -> Iterator[Mapping[str, int]]:
-        """How many clients there are, by the names of rows, in parts."""
+    def _counted(self, connection: Connection) -> Iterator[list[tuple[str, str, int]]]:
+        """How many clients there are, by kinds and what has a quota of its own, in parts."""
         client, is_ours = self._client.c, self._client.c.issuer == self._issuer
         source, waits = client.source, client.waiting_since.is_not(None) & client.requested_metadata.is_(None)
         doors = self._most.keys() - {OWNER, SOFTWARE, PENDING}
         if doors:
             by_door = select(source, func.count()).where(is_ours, source.in_(doors)).group_by(source)
-            yield {_name(door, "all"): clients for door, clients in connection.execute(by_door)}
+            yield [(door, "all", clients) for door, clients in map(tuple, connection.execute(by_door))]
         if PENDING in self._most:
             pending = select(func.count()).select_from(self._client).where(is_ours, waits, client.owned_by.is_(None))
             number = connection.execute(pending).scalar_one()
-            yield {_name(PENDING, "all"): number} if number else {}
+            yield [(PENDING, "all", number)] if number else []
         if OWNER in self._most:
             # Asked with IS, no database goes by the index on the issuer instead of that on owners.
             for part in self._parts(connection, client.owned_by, is_ours.is_(true())):
-                yield {_name(OWNER, owner): clients for owner, clients, _ in part}
+                yield [(OWNER, owner, clients) for owner, clients, _ in part]
         if SOFTWARE in self._most:
             for part in self._parts(connection, client.software_id, is_ours):
-                shares = {
-                    share_of(software_id, door): number
+                yield [
+                    (SOFTWARE, share, number)
                     for software_id, clients, strangers in part
                     for door, number in (("open", strangers), (None, clients - strangers))
-                }
-                yield {_name(SOFTWARE, share): number for share, number in shares.items() if number}
+                    if number and (share := share_of(software_id, door))
+                ]
 
     def _parts(
         self, connection: Connection, column: ColumnElement[Any], which: ColumnElement[bool]
@@ -134,5 +142,6 @@ class Quotas:
             rows = connection.execute(part.where(column > rows[-1][0])).all()
 
 
-def _name(kind: str, value: str | None) -> str:
-    return sha256(f"{kind} {value}".encode()).hexdigest()
+def _name(kind: str, value: str) -> str:
+    """Without the spaces at its end: MySQL and MariaDB compare without them, and so does who counts there."""
+    return sha256(f"{kind} {value.rstrip(' ')}".encode()).hexdigest()

@@ -130,6 +130,17 @@ def test_what_is_counted_anew_is_what_was_counted_one_by_one(make: Any, monkeypa
     assert {(row["name"], row["clients"]) for row in host.rows(host.models.quota)} == before
 
 
+def test_spaces_at_the_end_make_no_other_name(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flask_dynreg.registry.quotas.GROUPS", 2)
+    host = make(software_id=4, owner=6)
+    for name in ("y ", "x", "x ", "w", "x  ", "x"):
+        host.registered(Principal("session", owner=name), software_id=name)
+    assert is_full(host, TOKEN, software_id="x ") and counts(host) == [1, 1, 1, 1, 4, 4]
+    assert host.registrar.count_for_quotas() == 6
+    host.session.commit()
+    assert is_full(host, TOKEN, software_id="x   ") and counts(host) == [1, 1, 1, 1, 4, 4]
+
+
 def test_who_is_of_no_issuer_is_counted_by_nobody(make: Any) -> None:
     host = make("approval", open=50, session=50, owner=50, software_id=50, pending=50)
     for principal in (OPEN, TOKEN):
