@@ -25,7 +25,7 @@ from flask_dynreg.errors import RaceLostError
 from flask_dynreg.registry.client import RegisteredClient
 from flask_dynreg.registry.models import Models, RegisteredClientMixin, table_of
 from flask_dynreg.registry.sessions import Sessions
-from flask_dynreg.registry.stretches import unindexed
+from flask_dynreg.registry.stretches import is_named, unindexed
 from flask_dynreg.registry.trail import COVERED, Trail
 
 
@@ -186,7 +186,7 @@ class Clients:
             .order_by(client.c.client_id)
             .with_for_update()
         )
-        self._software_id = unindexed(client.c.software_id == bindparam("w_software_id"))
+        self._software_id = unindexed(is_named(client.c.software_id, "w_software_id"))
         changed = _binds(client, "c_", ["status", "status_reason", "updated_at", "trail_head"])
         # Its token does not end meanwhile, unless it is over already.
         end, following = client.c[_TOKENS_END], client.c[_TOKENS[1]]

@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, or_, select
 from flask_dynreg.registry.clients import MOST_AT_ONCE, ClientRecord
 from flask_dynreg.registry.models import Models, table_of
 from flask_dynreg.registry.sessions import Sessions
-from flask_dynreg.registry.stretches import unindexed
+from flask_dynreg.registry.stretches import is_named, unindexed
 
 
 class Waiting(NamedTuple):
@@ -36,9 +36,9 @@ class Pages:
         by_id = page.where(id_ > bindparam("w_after", type_=id_.type)).order_by(id_)
         is_ours = client.c.issuer == issuer
         self._all = by_id.where(unindexed(or_(is_ours, client.c.issuer.is_(None))))
-        self._software_id = client.c.software_id == bindparam("w_software_id")
+        self._software_id = is_named(client.c.software_id, "w_software_id")
         self._of_software = by_id.where(or_(is_ours, client.c.issuer.is_(None)), self._software_id)
-        self._owned_by = client.c.owned_by == bindparam("w_owner", type_=client.c.owned_by.type)
+        self._owned_by = is_named(client.c.owned_by, "w_owner")
         self._stated = (
             select(id_)
             .where(is_ours, client.c.statement_issuer == bindparam("w_statement_issuer"))

@@ -43,6 +43,12 @@ def unindexed(condition: ColumnElement[bool]) -> ColumnElement[bool]:
     return condition.is_(true())
 
 
+def is_named(column: ColumnElement[str], parameter: str) -> ColumnElement[bool]:
+    """A condition that the column has this text: MySQL and MariaDB compare without the spaces at the end, but know its length."""
+    text = bindparam(parameter, type_=column.type)
+    return and_(column == text, func.length(column) == func.length(text))
+
+
 class Stretches:
     """The clients of one table. Where a stretch ends is read by the index of their ids alone."""
 

@@ -54,6 +54,16 @@ def test_those_of_an_owner_and_of_a_software(host: Host) -> None:
     assert sorted(listed(host, "them", "a")) == sorted([ids[0], *ids[2:]])
 
 
+def test_spaces_at_the_end_make_another_owner_and_another_software(host: Host) -> None:
+    ids = {name: client_id(host.registered(Principal("session", owner=name), software_id=name)) for name in ("a", "a ")}
+    host.session.execute(text("UPDATE dynreg_client SET statement_issuer = 'them'"))
+    host.session.commit()
+    for name, found in ids.items():
+        assert listed(host, name) == listed(host, None, name) == [found]
+        assert host.registrar.stated_clients("", "them", name) == [found]
+    assert host.registrar.suspend_stated(list(ids.values()), "them", "a", "It is not approved.") == 1
+
+
 def test_who_waits_is_told_the_longest_first_though_many_began_at_once(host: Host) -> None:
     first = sorted(client_id(host.registered()) for _ in range(5))
     host.clock.now += 1
