@@ -248,21 +248,26 @@ class Registrar(Cleaning, History, Repair, Rotation, SecretChanges):
         signals.logger.info("Refused%s: %s %s", by, error.error, ", ".join(members))
         signals.send(signals.registration_refused, self._app, error=error.error, members=members, client_id=client_id)
 
-    def note_refusal(self, error: OAuth2Error, principal: Principal) -> None:
-        """Writes an event about a registration that was refused to somebody who is known, in the session's transaction: by which
-        token, or who. Names alone, no values. Raises RaceLostError."""
+    def note_refusal(self, error: OAuth2Error, principal: Principal, client_id: str | None = None) -> None:
+        """Writes an event about a registration that was refused to somebody who is known, or about a change that was refused to a
+        client of theirs, in the session's transaction: by which token, or who. Names alone, no values. Raises RaceLostError."""
         token_id, problems = principal.initial_access_token_id, getattr(error, "problems", ())
         members = dict.fromkeys(problem.member.partition("#")[0] for problem in problems if problem.member)
         self.trail.note(
             "refusals" if token_id is None else subject_of(token_id),
-            "registration_refused",
+            "registration_refused" if client_id is None else "change_refused",
             source=principal.source,
             initial_access_token_id=token_id,
+            client=client_id,
             owner=principal.owner,
             error=error.error,
             members=list(members) or None,
             policies=list(dict.fromkeys(problem.policy for problem in problems if problem.policy)) or None,
         )
+
+    def note_forbidden(self, by: str, permission: str) -> None:
+        """Writes an event about an operator who wanted what they may not, in the session's transaction. Raises RaceLostError."""
+        self.trail.note("operators", "operation_refused", by=by, permission=permission)
 
     def create(
         self, metadata: Mapping[str, Any], owner: str | None, client_id: str | None, by: str | None = None

@@ -168,7 +168,7 @@ def test_every_event_is_told() -> None:
     source = "".join(path.read_text(encoding="utf-8") for path in package.glob("*/*.py"))
     source += (package / "registrar.py").read_text(encoding="utf-8")
     written = set(re.findall(r"_event\(\s*\"(\w+)\"|_decided\(client, \"(\w+)\"", source)) | set(
-        re.findall(r"()trail\.note\(\s*[^\"]*?(?:\"refusals\"[^\"]*)?\"(\w+)\"", source)
+        re.findall(r"()trail\.note\(\s*[^\"]*?(?:\"(?:refusals|operators)\"[^\"]*)?\"(\w+)\"", source)
     )
     names = {name for pair in written for name in pair if name}
     assert {"registered", "approved", "token_issued", "registration_refused"} <= names <= told

@@ -75,8 +75,7 @@ class Doors:
 
         Raises MissingTokenError or UnknownTokenError: a token that is presented and not good is never taken for none.
 
-        Raises ForbiddenError for a script of a web origin that the token is not for: a preflight had no token to tell by; and
-        TemporarilyUnavailableError where the keys of who signed the token cannot be fetched.
+        Raises TemporarilyUnavailableError where the keys of who signed the token cannot be fetched.
         """
         if token is None:
             for anybody in (self._signed_in(facts), self._certified(facts), OPEN, STATED):
@@ -86,10 +85,13 @@ class Doors:
         principal = self._token_holder(token, spent) if "initial_access_token" in self._access else None
         if principal is None:
             raise UnknownTokenError()
+        return principal
+
+    def check_origin(self, principal: Principal, facts: RequestFacts) -> None:
+        """Raises ForbiddenError for a script of a web origin that the token is not for: a preflight had no token to tell by."""
         origins = principal.terms.origins
         if origins is not None and facts.origin is not None and facts.origin not in origins:
             raise ForbiddenError("The token is not for scripts of this origin.")
-        return principal
 
     def _token_holder(self, token: str, spent: bool) -> Principal | None:
         return self._signed_tokens.find(token) if "." in token else self._tokens.find(token, spent=spent)

@@ -39,6 +39,15 @@ class Operator:
             raise ValueError(f"permissions must be some of {', '.join(Permission)}; {strange[0]} is none.")
 
 
+class MissingPermissionError(ForbiddenError):
+    """The operator of this name lacks this permission."""
+
+    def __init__(self, by: str, permission: str) -> None:
+        super().__init__(f"The operator must have the permission {permission}.")
+        self.by = by
+        self.permission = permission
+
+
 OperatorOf = Callable[[str | None], Operator | None]
 """A host's function: the operator of this name or, with None, the one who sends the request at hand; None if there is none."""
 
@@ -57,11 +66,11 @@ class Permissions:
     def require(self, permission: str, name: str | None = None) -> Operator:
         """The operator of this name, or who sends the request at hand, if they may.
 
-        Raises MissingTokenError (401) if there is no such operator, and ForbiddenError (403) without the permission.
+        Raises MissingTokenError (401) if there is no such operator, and MissingPermissionError (403) without the permission.
         """
         operator = self._operator_of(name) if self._operator_of else None
         if operator is None:
             raise MissingTokenError("This is for operators of the server.")
         if permission not in operator.permissions:
-            raise ForbiddenError(f"The operator must have the permission {permission}.")
+            raise MissingPermissionError(operator.name, permission)
         return operator

@@ -11,6 +11,7 @@ from flask import Blueprint, Flask, Response, current_app, request
 from marshmallow import Schema, ValidationError, fields, validate
 from sqlalchemy.exc import DBAPIError, TimeoutError
 
+from flask_dynreg.access.permissions import MissingPermissionError
 from flask_dynreg.errors import (
     ConfigurationError,
     DecisionError,
@@ -25,7 +26,7 @@ from flask_dynreg.operations import clients, explaining, tokens
 from flask_dynreg.protocol import requests, responses, views
 from flask_dynreg.protocol.endpoints import RegistrationServer
 from flask_dynreg.protocol.routes import add_route, answer, answer_errors, exempt_from_csrf
-from flask_dynreg.protocol.transactions import in_one_transaction
+from flask_dynreg.protocol.transactions import afterwards, in_one_transaction
 from flask_dynreg.registrar import Registrar
 from flask_dynreg.registry.models import LONGEST_TEXT
 from flask_dynreg.registry.pages import Waiting, place_of
@@ -308,6 +309,9 @@ def _run(server: RegistrationServer, operation: Operation, arguments: Mapping[st
         operator = registrar.permissions.require(operation.permission)
         if not registrar.sessions.is_untouched:
             registrar.sessions.session.flush()  # what the host has begun is not undone with what is refused
+    except MissingPermissionError as error:
+        afterwards(registrar.sessions, partial(registrar.note_forbidden, error.by, error.permission))
+        raise
     except (DBAPIError, TimeoutError) as error:
         raise TemporarilyUnavailableError() from error
     call = Call(server, operator.name, _body(operation.body, registrar.settings.max_request_bytes))

@@ -12,9 +12,7 @@ secrets = AppGroup("secrets", help="Client secrets and the keys under which they
 
 
 @secrets.command()
-@click.option(
-    "--after", default="", metavar="CLIENT_ID", callback=an_id, help="Where to go on: behind this client."
-)
+@click.option("--after", default="", metavar="CLIENT_ID", callback=an_id, help="Where to go on: behind this client.")
 @operated("settings:write")
 def reencrypt(desk: Desk, after: str) -> str:
     """Encrypt secrets anew that are not under the newest of DYNREG_SECRET_KEYS, the older secrets of clients too.

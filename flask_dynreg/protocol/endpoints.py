@@ -1,7 +1,6 @@
 """Authlib's two endpoints with their hooks filled in. A host may subclass them, and gives the class to the extension."""
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any
 
 from authlib.integrations.flask_oauth2 import AuthorizationServer
@@ -18,17 +17,17 @@ from flask_dynreg.errors import (
     Problem,
     RefusedMetadataError,
     SpentTokenError,
-    TemporarilyUnavailableError,
     UnknownTokenError,
     refusal,
 )
 from flask_dynreg.lifecycle.clients import ClientInformation, Registered
 from flask_dynreg.metadata.check import CheckedMetadata
+from flask_dynreg.policies.examination import principal_of
 from flask_dynreg.protocol import responses
 from flask_dynreg.protocol.addresses import Addresses
 from flask_dynreg.protocol.recovery import RecoveryEndpoint
 from flask_dynreg.protocol.requests import RegistrationRequest
-from flask_dynreg.protocol.transactions import in_one_transaction
+from flask_dynreg.protocol.transactions import afterwards, in_one_transaction
 from flask_dynreg.registrar import Registrar
 from flask_dynreg.registry.clients import ClientRecord
 from flask_dynreg.registry.principals import Principal
@@ -67,7 +66,9 @@ class RegistrationEndpoint(ClientRegistrationEndpoint):
     def authenticate_token(self, request: RegistrationRequest) -> Principal:
         doors, facts = self.server.registrar.doors, request.facts
         principal = doors.admit(request.bearer_token, facts, spent=request.takes_spent_token)
+        request.credential = principal  # who is refused from here on is known
         request.once("arrival", doors.count_arrival, principal, facts)
+        doors.check_origin(principal, facts)
         return principal
 
     def extract_client_metadata(self, request: RegistrationRequest) -> dict[str, Any]:
@@ -270,12 +271,13 @@ class RegistrationServer(AuthorizationServer):
         )
 
     def _note_refusal(self, error: OAuth2Error, request: RegistrationRequest) -> None:
-        """In a transaction of its own: what was refused is rolled back. A host that has begun something has its own. Nothing is
-        written of a stranger."""
-        sessions, principal = self.registrar.sessions, getattr(request, "credential", None)
-        if isinstance(principal, Principal) and not principal.is_stranger and sessions.is_untouched:
-            with suppress(TemporarilyUnavailableError):  # it is logged, and the answer stays what it is
-                in_one_transaction(sessions, lambda: self.registrar.note_refusal(error, principal))
+        """Of a registration, or of a change of a client. Nothing is written of a stranger, nor of the clients of strangers: there
+        may be as many of them as somebody likes."""
+        client: ClientRecord | None = getattr(request, "client", None)
+        principal = principal_of(client) if client else getattr(request, "credential", None)
+        if isinstance(principal, Principal) and not principal.is_stranger and request.method != "GET":
+            client_id = client.client_id if client else None
+            afterwards(self.registrar.sessions, lambda: self.registrar.note_refusal(error, principal, client_id))
 
     def told(self, registered: Registered) -> dict[str, Any]:
         """What a client is told when it has been registered (RFC 7591 section 3.2.1), where no request of its own is answered."""

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import TypeVar
 
 from sqlalchemy.exc import DBAPIError, TimeoutError
@@ -49,6 +49,14 @@ def in_one_transaction(sessions: Sessions, operation: Callable[[], Answer]) -> A
                 logger.error("The database could not do it: %s", type(error).__name__)
                 raise TemporarilyUnavailableError() from error
     raise AssertionError("unreachable")
+
+
+def afterwards(sessions: Sessions, note: Callable[[], None]) -> None:
+    """Writes what is to be known of a request that was refused, in a transaction of its own: what the request has done is rolled
+    back. A host that has begun something has its own to end. What cannot be written is logged: the answer stays what it is."""
+    with suppress(TemporarilyUnavailableError):
+        if _is_ours(sessions):
+            in_one_transaction(sessions, note)
 
 
 def _is_ours(sessions: Sessions) -> bool:

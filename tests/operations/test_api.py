@@ -13,7 +13,7 @@ from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect  # type: ignore[import-untyped]
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import select, text
 from werkzeug.test import TestResponse
 
 from flask_dynreg import ConfigurationError, DynamicRegistration, Operator, Permission
@@ -102,6 +102,17 @@ def test_an_operation_needs_its_permission_and_no_other(
     others = " ".join(set(Permission) - {permission})
     assert permission in told(call(method, here, sent, may=others), 403)["error_description"]
     assert call(method, here, sent, may=permission).status_code in (200, 201, 204, 404, 409)
+
+
+def test_who_lacks_a_permission_is_noted(call: Call, app: Flask, dynreg: DynamicRegistration) -> None:
+    told(call("DELETE", "/clients/x", may="clients:read"), 403)
+    told(call("GET", "/clients", may=None), 401)
+    told(call("POST", "/clients", {"metadata": {}}), 400)
+    with app.app_context():
+        event = dynreg.models.event
+        ((type_, details),) = dynreg._db.session.execute(select(event.type, event.details)).all()
+    assert type_ == "operation_refused"
+    assert json.loads(details) == {"subject": "operators", "by": "ann", "permission": "clients:delete"}
 
 
 def test_nobody_learns_whether_a_client_is_there(call: Call, http: FlaskClient) -> None:

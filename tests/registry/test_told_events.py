@@ -227,6 +227,17 @@ def refuse_registration(host: Host) -> Act:
     return lambda: host.registrar.note_refusal(ForbiddenError("No."), holder)
 
 
+@scene("change_refused", "event-noted")
+def refuse_change(host: Host) -> Act:
+    this, holder = client_id(host.registered()), Principal("initial_access_token", initial_access_token_id=7)
+    return lambda: host.registrar.note_refusal(ForbiddenError("No."), holder, this)
+
+
+@scene("operation_refused", "event-noted")
+def refuse_operation(host: Host) -> Act:
+    return lambda: host.registrar.note_forbidden("ann", "clients:delete")
+
+
 @scene("pruned", "event-noted")
 @scene("trail_pruned", "event-noted")
 def prune(host: Host) -> Act:

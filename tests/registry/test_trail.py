@@ -6,19 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from flask_sqlalchemy import SQLAlchemy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event, select, text
 
-from flask_dynreg import DynamicRegistration
-from flask_dynreg.errors import ForbiddenError, RefusedMetadataError
+from flask_dynreg.errors import ForbiddenError
 from flask_dynreg.metadata.statement_issuers import StatementIssuer
 from flask_dynreg.protocol.transactions import in_one_transaction
 from flask_dynreg.registry.chains import Break, Found
 from flask_dynreg.registry.trail import COVERED, Links
-from tests.conformance.exchange import bearer
-from tests.conftest import CLIENT, ISSUER, MakeApp
 from tests.registry.conftest import StartHost
 from tests.registry.host import Host, client_id
 from tests.statements import trusted
@@ -300,90 +296,6 @@ def test_clients_of_an_issuer_that_are_suspended_have_it_in_their_chains(host: H
     host.dynreg.resume_client(client_id(registered[0]), "fine")
     host.session.commit()
     assert breaks(host) == []
-
-
-# ---- Who is refused
-
-
-@pytest.fixture
-def dynreg() -> DynamicRegistration:
-    dynreg = DynamicRegistration(SQLAlchemy())
-    dynreg.session_user(lambda: "ann")
-    return dynreg
-
-
-def noted(dynreg: DynamicRegistration) -> list[tuple[Any, ...]]:
-    event = dynreg.models.event
-    rows = dynreg._db.session.execute(
-        select(event.type, event.source, event.initial_access_token_id, event.details).order_by(event.id)
-    )
-    return [(type_, source, token_id, json.loads(details)) for type_, source, token_id, details in rows]
-
-
-def test_refusals_of_strangers_write_nothing_and_those_of_others_do(
-    make_app: MakeApp, dynreg: DynamicRegistration
-) -> None:
-    doors = ["open", "initial_access_token", "session"]
-    policies = [{"policy": "forbidden_names", "names": ["Claude"]}]
-    app = make_app(dynreg._db, dynreg, DYNREG_ACCESS=doors, DYNREG_POLICIES=policies)
-    http, wrong = app.test_client(), {"redirect_uris": ["ftp://secret.example"], "client_name": "Claude"}
-
-    def refused(**headers: str) -> None:
-        assert http.post("/oauth2/register", json=wrong, headers=headers).status_code in (400, 401)
-
-    refused()
-    refused(**bearer("dit_" + "x" * 43))
-    refused(Cookie="session=x")
-    with app.app_context():
-        assert noted(dynreg) == []
-        token = dynreg.issue_initial_access_token()
-        dynreg._db.session.commit()
-    refused(**bearer(token))
-    refused(**{"Sec-Fetch-Site": "same-origin"})
-    what = {"error": "invalid_redirect_uri", "members": ["redirect_uris"]}
-    with app.app_context():
-        first, second = noted(dynreg)[1:]
-        assert first[:3] == ("registration_refused", "initial_access_token", 1) and second[1:3] == ("session", None)
-        assert first[3].items() >= {"subject": "token 1", "error": what["error"]}.items()
-        assert second[3].items() >= {"subject": "refusals", "owner": "ann"}.items()
-        assert "secret" not in str((first, second)) and "Claude" not in str((first, second))
-        assert list(dynreg.registrar.chains.verify(Found())) == []
-
-
-def test_a_policy_that_refuses_is_named(sqlite_url: str, start_host: StartHost) -> None:
-    host = start_host(sqlite_url, DYNREG_POLICIES=[{"policy": "forbidden_names", "names": ["Claude"]}])
-    principal = host.registrar.tokens.find(host.dynreg.issue_initial_access_token())
-    assert principal
-    with pytest.raises(RefusedMetadataError) as refused:
-        host.registrar.check(CLIENT | {"client_name": "Claude"}, principal=principal)
-    host.registrar.note_refusal(refused.value, principal)
-    host.session.commit()
-    event = host.rows(host.models.event)[-1]
-    assert json.loads(event["details"]) == {
-        "subject": "token 1",
-        "error": "invalid_client_metadata",
-        "members": ["client_name"],
-        "policies": ["forbidden_names"],
-    }
-    assert event["issuer"] == ISSUER
-
-
-def test_a_host_that_has_begun_something_has_its_transaction_for_itself(
-    make_app: MakeApp, dynreg: DynamicRegistration
-) -> None:
-    app = make_app(dynreg._db, dynreg, DYNREG_ACCESS=["initial_access_token"])
-    with app.app_context():
-        token = dynreg.issue_initial_access_token()
-        dynreg._db.session.commit()
-
-    @app.before_request
-    def begin() -> None:
-        dynreg._db.session.execute(text("CREATE TEMPORARY TABLE begun (id integer)"))
-
-    answer = app.test_client().post("/oauth2/register", json={"redirect_uris": ["ftp://x"]}, headers=bearer(token))
-    assert answer.status_code == 400
-    with app.app_context():
-        assert [type_ for type_, *_ in noted(dynreg)] == ["token_issued"]
 
 
 # ---- What is in it
