@@ -83,6 +83,8 @@ def authlib() -> Flask:
 
 
 OFTEN = 10**9
+AUDIT_KEYS = [base64.urlsafe_b64encode(bytes(range(32))).decode()]
+LIFETIMES = {"all": {"unused": OFTEN, "idle": OFTEN}}
 FEATURES: Mapping[str, Mapping[str, Any]] = {
     "profile": {"DYNREG_POLICIES": ["mcp"]},
     "policies": {
@@ -102,9 +104,14 @@ FEATURES: Mapping[str, Mapping[str, Any]] = {
     },
     "idempotency": {"DYNREG_IDEMPOTENCY": True},
     "no_history": {"DYNREG_HISTORY": 0},
-    "audit_keys": {"DYNREG_AUDIT_KEYS": [base64.urlsafe_b64encode(bytes(range(32))).decode()]},
-    "lifetimes": {"DYNREG_CLIENT_LIFETIMES": {"all": {"unused": OFTEN, "idle": OFTEN}}},
+    "audit_keys": {"DYNREG_AUDIT_KEYS": AUDIT_KEYS},
+    "lifetimes": {"DYNREG_CLIENT_LIFETIMES": LIFETIMES},
     "rotation": {"DYNREG_REGISTRATION_TOKEN_ROTATION": "update"},
+    "lives": {
+        "DYNREG_AUDIT_KEYS": AUDIT_KEYS,
+        "DYNREG_CLIENT_LIFETIMES": LIFETIMES,
+        "DYNREG_REGISTRATION_TOKEN_ROTATION": "update",
+    },
     "quotas": {"DYNREG_QUOTAS": {"open": OFTEN, "owner": OFTEN}},
 }
 """By name, the settings that turn on something that is off by default, or off what is on."""
