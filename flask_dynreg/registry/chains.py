@@ -19,7 +19,8 @@ from flask_dynreg.registry.trail import COVERED, NO_CLIENT, Links, Trail, digest
 AT_ONCE = 1000
 """Events that are removed in one transaction, or few more, with the event that says so."""
 PRUNED = "pruned"
-"""The event that takes the place of the older ones of its chain: how many were `removed`, and the `last` link of them."""
+"""The event that takes the place of the older ones of its chain: how many were `removed`, the `last` link of them, and whether
+all of them were `unkeyed`."""
 RUN, RUNS = "trail_pruned", "trail"
 """The event of one pruning, and its subject."""
 
@@ -129,7 +130,8 @@ class Chain:
         if before is not None and details.get("before") != digest_of(before):
             return False
         if rules.links.is_of(event, link):
-            self.is_keyed = True
+            # What has its link under a key may stand for what had not: nobody else can have said so.
+            self.is_keyed = self.is_keyed or not (event["type"] == PRUNED and details.get("unkeyed"))
             return True
         # Under no key only before the first key: whoever can write to the database could make the rest.
         self.unkeyed += 1
@@ -310,6 +312,8 @@ class Chains:
         False if it is not there any more.
         """
         details = {"removed": chain.counted, "last": last_link(last, details_of(last))}
+        if not chain.is_keyed:
+            details["unkeyed"] = True
         event = {
             **{name: last[name] for name in COVERED},
             "type": PRUNED,

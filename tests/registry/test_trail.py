@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event, select, text
+from sqlalchemy import event, insert, select, text
 
 from flask_dynreg.errors import ForbiddenError
 from flask_dynreg.metadata.statement_issuers import StatementIssuer
 from flask_dynreg.protocol.transactions import in_one_transaction
 from flask_dynreg.registry.chains import Break, Found
+from flask_dynreg.registry.models import table_of
 from flask_dynreg.registry.trail import COVERED, Links
 from tests.registry.conftest import StartHost
 from tests.registry.host import Host, client_id
@@ -216,6 +217,33 @@ def test_what_was_linked_before_there_were_keys_is_taken_if_asked_for(sqlite_url
     host.session.commit()
     host.registrar.update(host.record(registered), host.checked(client_name="Three"))
     assert breaks(host, unkeyed=True) == [] and kinds(host) == {"altered"}
+
+
+@pytest.mark.parametrize("old", [1, 2, 4])
+def test_what_is_pruned_of_the_time_without_keys_makes_nothing_keyed_that_was_not(
+    sqlite_url: str, start_host: StartHost, old: int
+) -> None:
+    first = start_host(sqlite_url)
+    registered, begun = first.registered(), first.clock.now
+    for name in ("Two", "Three"):
+        first.clock.now += 10
+        first.registrar.update(first.record(registered), first.checked(client_name=name))
+    first.session.commit()
+    host = start_host(sqlite_url, DYNREG_AUDIT_KEYS=KEYS)
+    for name in ("Four", "Five"):
+        first.clock.now += 10
+        host.clock.now = first.clock.now
+        host.registrar.update(host.record(registered), host.checked(client_name=name))
+    host.session.commit()
+    for until in range(1, old + 1):
+        assert [faults for _, faults in host.registrar.chains.prune(begun + 10 * until, unkeyed=True)] == [[]]
+    host.session.commit()
+    assert breaks(host, unkeyed=True) == [] and bool(breaks(host)) == (old < 3)
+    forged = {**host.events()[-1], "previous": host.events()[-1]["link"], "version": 6, "type": "approved"}
+    forged |= {"link": Links([]).of(forged), "id": 9}
+    host.session.execute(insert(table_of(host.models.event)).values(**forged))
+    host.session.execute(text("UPDATE dynreg_client SET trail_head = :link"), {"link": forged["link"]})
+    assert breaks(host, unkeyed=True) == [Break(client_id(registered), "altered", 9)]
 
 
 def test_events_from_before_the_trail_are_counted_and_not_judged(sqlite_host: Host) -> None:
