@@ -61,6 +61,7 @@ from flask_dynreg.registry.pages import FIRST, Pages, Waiting
 from flask_dynreg.registry.principals import NO_FACTS, OPEN, Principal, RequestFacts, Terms
 from flask_dynreg.registry.quotas import Quotas
 from flask_dynreg.registry.reencryption import Reencryption
+from flask_dynreg.registry.retention import Retention
 from flask_dynreg.registry.seals import Seals
 from flask_dynreg.registry.secrets import ClientSecrets
 from flask_dynreg.registry.sessions import Sessions
@@ -118,7 +119,8 @@ class Registrar(Cleaning, History, Repair, Rotation, SecretChanges):
         tokens_end = settings.registration_token_lifetime > 0
         links = Links(settings.audit_keys)
         self.trail = Trail(app, self.sessions, models, self.credentials, self.issuer, links, settings.history)
-        self.chains = Chains(self.sessions, models, self.issuer, links, self.trail)
+        self.chains = Chains(self.sessions, models, self.issuer, links)
+        self.retention = Retention(self.sessions, models, links, self.trail, self.chains)
         self.seals = Seals(self.sessions, models, self.issuer, links, self.credentials)
         self._clients = Clients(self.sessions, models, self.issuer, self.trail, tokens_end=tokens_end)
         self._pages = Pages(self.sessions, models, self.issuer)

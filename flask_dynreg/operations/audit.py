@@ -72,14 +72,13 @@ def _told_of(seal: dict[str, Any], compared: Comparison) -> str:
     if not compared.is_ours:
         return "Seal: it is not of this server, or was altered."
     name = f"Seal of {seal['sealed_at']}"
-    if compared.is_sound and not compared.missing and compared.same_heads:
-        return f"{name}: all of its {seal['events']} events are there."
-    if compared.is_sound:
-        pruned = f"{compared.pruned} were pruned since: that explains it."
-        return f"{name}: {compared.missing} of its events are gone, and {pruned}"
+    if compared.is_whole:
+        pruned = " or were pruned since" if compared.was_pruned else ""
+        return f"{name}: all of its {seal['events']} events are there{pruned}."
+    if compared.is_overtaken:
+        return f"{name}: younger events were pruned since, so it tells nothing any more."
     heads = "" if compared.same_heads else " Chains end otherwise."
-    gone = f"{compared.missing} of its {seal['events']} events are gone"
-    return f"{name}: {gone}, and {compared.pruned} were pruned since.{heads}"
+    return f"{name}: {compared.missing} of its {seal['events']} events are gone that were not pruned.{heads}"
 
 
 @audit.command()
@@ -105,14 +104,13 @@ def export(desk: Desk, since: int) -> None:
 @operated("settings:write")
 def prune(desk: Desk, older_than: int, unkeyed: bool) -> None:
     """Remove the oldest events, and leave chains that can be verified. One that is broken stays as it is: ends with 1 then."""
-    chains, session = desk.registrar.chains, desk.registrar.sessions.session
+    retention, session = desk.registrar.retention, desk.registrar.sessions.session
     removed, is_sound = 0, True
-    for count, faults in chains.prune(desk.registrar.credentials.now() - older_than, unkeyed=unkeyed):
+    for count, faults in retention.prune(desk.registrar.credentials.now() - older_than, desk.by, unkeyed=unkeyed):
         for fault in faults:
             click.echo(_told(fault))
             is_sound = False
         if count:
-            chains.note_pruning(count, desk.by)
             session.commit()
             removed += count
     click.echo(f"{removed} events are removed.")

@@ -1,28 +1,27 @@
-"""The chains of the trail, read as a whole: verified, and made shorter at their beginning."""
+"""The chains of the trail, read as a whole and verified."""
 
 import json
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import groupby, takewhile
+from hashlib import sha256
+from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import Any
 
-from sqlalchemy import BindParameter, Row, Select, bindparam, delete, exists, func, null, select, update
+from sqlalchemy import BindParameter, Row, Select, bindparam, exists, func, null, select
 
 from flask_dynreg.registry.events import FIRST, PAGE, Event, Events, batches
 from flask_dynreg.registry.models import Exact, Models, table_of
 from flask_dynreg.registry.sessions import Sessions
-from flask_dynreg.registry.trail import COVERED, NO_CLIENT, Links, Trail, digest_of
+from flask_dynreg.registry.trail import COVERED, NO_CLIENT, Links, digest_of
 
-AT_ONCE = 1000
-"""Events that are removed in one transaction, or few more, with the event that says so."""
 PRUNED = "pruned"
 """The event that takes the place of the older ones of its chain: how many were `removed`, the `last` link of them, and whether
 all of them were `unkeyed`."""
 RUN, RUNS = "trail_pruned", "trail"
-"""The event of one pruning, and its subject."""
+"""The event of one pruning, and its subject: how many `events` were removed, which were `older_than` a time, and the tally of the
+chains that are `gone` as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,13 +185,45 @@ def number_in(details: Mapping[str, Any], name: str) -> int:
     return number if isinstance(number, int) else 0
 
 
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Of chains: how many, how many events they have had, and a digest of their heads. A chain that is pruned and goes on has the
+    same as before."""
+
+    events: int = 0
+    chains: int = 0
+    heads: int = 0
+    """The sum of digests, which is the same in whatever order: that of a database's texts changes with its locale."""
+
+    def __add__(self, other: "Tally") -> "Tally":
+        heads = (self.heads + other.heads) % 2**256
+        return Tally(self.events + other.events, self.chains + other.chains, heads)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"events": self.events, "chains": self.chains, "heads": f"{self.heads:064x}"}
+
+    @classmethod
+    def from_json(cls, kept: Any) -> "Tally":
+        """Of nothing, if it is none: nothing was told, or somebody has altered it."""
+        with suppress(TypeError, ValueError, LookupError):
+            return cls(int(kept["events"]), int(kept["chains"]), int(kept["heads"], 16))
+        return NOTHING
+
+
+NOTHING = Tally()
+
+
+def digest_of_head(client_id: str, subject: str, link: str | None) -> int:
+    """What a chain that ends with this link adds to the digest of heads."""
+    return int(sha256(f"{client_id} {subject} {link}".encode()).hexdigest(), 16)
+
+
 class Chains:
     """The chains of one issuer."""
 
-    def __init__(self, sessions: Sessions, models: Models, issuer: str, links: Links, trail: Trail) -> None:
+    def __init__(self, sessions: Sessions, models: Models, issuer: str, links: Links) -> None:
         self._sessions = sessions
         self._links = links
-        self._trail = trail
         self.events = Events(sessions, models, issuer, ("id", *COVERED, "metadata_before", "link"))
         event, client, head = table_of(models.event), table_of(models.client), table_of(models.trail_head)
         after, this = bindparam("after", type_=Exact), bindparam("this", type_=event.c.id.type)
@@ -218,118 +249,18 @@ class Chains:
             .where(client.c.trail_head.is_not(None), ~told)
         )
         self._number = select(event.c.id).where(event.c.id == this)
-        self._delete = delete(event).where(event.c.id.in_(these))
-        self._replace = update(event).where(
-            event.c.id == bindparam("w_id"), event.c.link == bindparam("w_link", type_=event.c.link.type)
-        )
 
     def verify(self, found: Found, client_id: str | None = None, *, unkeyed: bool = False) -> Iterator[Break]:
         """What is wrong, chain by chain; `found` is filled meanwhile. With `unkeyed` links are good as well that were made
         before there were keys."""
-        for chain in self._judged(client_id, Rules(self._links, unkeyed)):
+        for chain in self.judged(client_id, Rules(self._links, unkeyed)):
             found.chains += chain.events > 0
             found.events += chain.events
             found.before += chain.before
             found.unkeyed += chain.unkeyed
             yield from chain.breaks
 
-    def prune(self, older_than: int, *, unkeyed: bool = False) -> Iterator[tuple[int, list[Break]]]:
-        """Removes what is older than a time in seconds since the epoch: how many events, in the session's transaction, or what
-        is wrong with a chain, which stays as it is then. The caller notes it and commits, each time.
-
-        What stays of a chain begins with an event that says so; nothing stays of a client that is gone for as long.
-        """
-        rules = Rules(self._links, unkeyed, older_than)
-        sound: dict[str, dict[str, Chain]] = {}
-        removable = 0
-        for chain in self._judged(None, rules):
-            if chain.breaks:
-                yield 0, chain.breaks
-            elif chain.old and chain.subject != RUNS:  # by these a seal explains what is missing
-                if removable >= AT_ONCE and chain.client_id:  # what is of no client is read once for all of it
-                    yield from self._prune(sound, rules)
-                    sound, removable = {}, 0
-                sound.setdefault(chain.client_id, {})[chain.subject] = chain
-                removable += chain.old
-        yield from self._prune(sound, rules)
-
-    def note_pruning(self, removed: int, by: str | None) -> None:
-        """Writes an event about what was pruned, in the session's transaction."""
-        self._trail.note(RUNS, RUN, by=by, events=removed)
-
-    # ---- Pruned
-
-    def _prune(self, sound: Mapping[str, dict[str, Chain]], rules: Rules) -> Iterator[tuple[int, list[Break]]]:
-        """Those of each client, and all of no client together."""
-        removed, gone = 0, list[int]()
-        for client_id, chains in sound.items():
-            for count, numbers in self._steps(client_id, chains, rules):
-                removed, gone = removed + count, gone + numbers
-                if removed >= AT_ONCE:
-                    self._delete_events(gone)
-                    yield removed, []
-                    removed, gone = 0, []
-        if removed:
-            self._delete_events(gone)
-            yield removed, []
-
-    def _delete_events(self, numbers: Sequence[int]) -> None:
-        for these in batches(numbers, PAGE):
-            self._sessions.connection().execute(self._delete, {"these": these})
-
-    def _steps(self, client_id: str, sound: dict[str, Chain], rules: Rules) -> Iterator[tuple[int, list[int]]]:
-        """How many events are removed of these chains, by their subjects, and the numbers to be deleted: in steps of which each
-        leaves them sound."""
-        again = {subject: Chain(client_id, subject) for subject in sound}
-        begins: dict[str, list[int]] = {}
-        until = max(chain.old_until for chain in sound.values())
-        read = takewhile(lambda event: event["id"] <= until, self.events.of(client_id))
-        for some in batches(read, AT_ONCE):
-            removed, gone, old = 0, list[int](), defaultdict[str, list[Event]](list)
-            for event in some:
-                subject = subject_of(event)
-                if subject in sound and event["id"] <= sound[subject].old_until:
-                    again[subject].add(event, rules)
-                    old[subject].append(event)
-            for subject, events in old.items():
-                chain, whole = again[subject], sound[subject]
-                linked = [event for event in events if event["link"] is not None]
-                is_gone = whole.is_over and chain.last == whole.last
-                kept = linked[-1] if linked and not is_gone else None
-                count = sum(event["type"] != PRUNED for event in events)
-                if chain.waits or chain.breaks or (kept and count and not self._begin_with_pruned(chain, kept)):
-                    del sound[subject]  # somebody else prunes it at this moment
-                    continue
-                gone += begins.pop(subject, []) + [event["id"] for event in events if event is not kept]
-                if kept:
-                    begins[subject] = [kept["id"]]
-                removed += count
-            yield removed, gone
-
-    def _begin_with_pruned(self, chain: Chain, last: Event) -> bool:
-        """The last one that is removed becomes the one that says so: it stays in its place, and the head where it is.
-
-        False if it is not there any more.
-        """
-        details = {"removed": chain.counted, "last": last_link(last, details_of(last))}
-        if not chain.is_keyed:
-            details["unkeyed"] = True
-        event = {
-            **{name: last[name] for name in COVERED},
-            "type": PRUNED,
-            "source": None,
-            "initial_access_token_id": None,
-            "details": json.dumps(details if chain.client_id else details | {"subject": chain.subject}),
-            "metadata_before": None,
-            "previous": None,
-        }
-        event["link"] = self._links.of(event)
-        this = {"w_id": last["id"], "w_link": last["link"]}
-        return self._sessions.connection().execute(self._replace.values(**event), this).rowcount == 1
-
-    # ---- Chains with their heads
-
-    def _judged(self, only: str | None, rules: Rules) -> Iterator[Chain]:
+    def judged(self, only: str | None, rules: Rules) -> Iterator[Chain]:
         """Those of clients, in the order of these, and then all others, of which the events come in any order."""
         if only != NO_CLIENT:
             for chains in batches(self._of_clients(only, rules), PAGE):

@@ -242,12 +242,7 @@ def refuse_operation(host: Host) -> Act:
 @scene("trail_pruned", "event-noted")
 def prune(host: Host) -> Act:
     changed(host)
-
-    def run() -> None:
-        removed = sum(count for count, _ in host.registrar.chains.prune(host.clock.now + 1))
-        host.registrar.chains.note_pruning(removed, None)
-
-    return run
+    return lambda: list(host.registrar.retention.prune(host.clock.now + 1))
 
 
 @scene("versions_erased", "event-noted")

@@ -236,14 +236,14 @@ def test_what_is_pruned_of_the_time_without_keys_makes_nothing_keyed_that_was_no
         host.registrar.update(host.record(registered), host.checked(client_name=name))
     host.session.commit()
     for until in range(1, old + 1):
-        assert [faults for _, faults in host.registrar.chains.prune(begun + 10 * until, unkeyed=True)] == [[]]
+        assert [faults for _, faults in host.registrar.retention.prune(begun + 10 * until, unkeyed=True)] == [[]]
     host.session.commit()
     assert breaks(host, unkeyed=True) == [] and bool(breaks(host)) == (old < 3)
     forged = {**host.events()[-1], "previous": host.events()[-1]["link"], "version": 6, "type": "approved"}
-    forged |= {"link": Links([]).of(forged), "id": 9}
+    forged |= {"link": Links([]).of(forged), "id": 99}
     host.session.execute(insert(table_of(host.models.event)).values(**forged))
     host.session.execute(text("UPDATE dynreg_client SET trail_head = :link"), {"link": forged["link"]})
-    assert breaks(host, unkeyed=True) == [Break(client_id(registered), "altered", 9)]
+    assert breaks(host, unkeyed=True) == [Break(client_id(registered), "altered", 99)]
 
 
 def test_events_from_before_the_trail_are_counted_and_not_judged(sqlite_host: Host) -> None:
@@ -299,7 +299,7 @@ def test_what_somebody_else_prunes_meanwhile_stays_sound(sqlite_host: Host) -> N
     for registered in (sqlite_host.registered(), sqlite_host.registered()):
         sqlite_host.registrar.update(sqlite_host.record(registered), sqlite_host.checked(client_name="Two"))
     sqlite_host.session.commit()
-    one, other = (sqlite_host.registrar.chains.prune(sqlite_host.clock.now + 1) for _ in range(2))
+    one, other = (sqlite_host.registrar.retention.prune(sqlite_host.clock.now + 1) for _ in range(2))
     pruned: list[Any] = []
 
     @event.listens_for(sqlite_host.db.engine, "before_cursor_execute")
