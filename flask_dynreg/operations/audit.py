@@ -20,7 +20,7 @@ _KINDS = {
     "head": "The chain does not end where it should: its last events were removed, or its head was altered.",
 }
 _UNKEYED = click.option(
-    "--unkeyed", is_flag=True, help="Take links that were made before there were keys in DYNREG_AUDIT_KEYS."
+    "--unkeyed", is_flag=True, help="Take events from before there were keys in DYNREG_AUDIT_KEYS, or links at all."
 )
 
 

@@ -113,6 +113,8 @@ class Chain:
         self.events += 1
         if is_before:
             self.before += 1
+            if rules.links.are_keyed and not rules.unkeyed:  # whoever can write to the database can take a link away
+                self.breaks.append(Break(self.name, "altered", event["id"]))
             return
         if link is None or not self._is_sound(event, link, details, rules):
             self.breaks.append(Break(self.name, "altered", event["id"]))
@@ -251,8 +253,8 @@ class Chains:
         self._number = select(event.c.id).where(event.c.id == this)
 
     def verify(self, found: Found, client_id: str | None = None, *, unkeyed: bool = False) -> Iterator[Break]:
-        """What is wrong, chain by chain; `found` is filled meanwhile. With `unkeyed` links are good as well that were made
-        before there were keys."""
+        """What is wrong, chain by chain; `found` is filled meanwhile. With `unkeyed` events are good as well that are from before
+        there were keys, or links at all."""
         for chain in self.judged(client_id, Rules(self._links, unkeyed)):
             found.chains += chain.events > 0
             found.events += chain.events

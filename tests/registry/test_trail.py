@@ -256,6 +256,22 @@ def test_events_from_before_the_trail_are_counted_and_not_judged(sqlite_host: Ho
     assert list(sqlite_host.registrar.chains.verify(found)) == [] and (found.events, found.before) == (2, 1)
 
 
+def test_who_has_keys_takes_no_event_without_a_link_unless_asked_to(sqlite_url: str, start_host: StartHost) -> None:
+    host = start_host(sqlite_url, DYNREG_AUDIT_KEYS=KEYS)
+    registered = host.registered()
+    host.registrar.update(host.record(registered), host.checked(client_name="Two"))
+    host.session.execute(text("UPDATE dynreg_event SET link = NULL, previous = NULL, occurred_at = 1, id = -id"))
+    host.session.execute(text("UPDATE dynreg_client SET trail_head = NULL"))
+    host.session.commit()
+    host.registrar.update(host.record(registered), host.checked(client_name="Three"))
+    host.session.commit()
+    found = Found()
+    assert list(host.registrar.chains.verify(found)) == [
+        Break(client_id(registered), "altered", number) for number in (-2, -1)
+    ]
+    assert found.before == 2 and breaks(host, unkeyed=True) == []
+
+
 # ---- Many at once
 
 
