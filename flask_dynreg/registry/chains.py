@@ -9,7 +9,7 @@ from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import Any
 
-from sqlalchemy import BindParameter, Row, Select, bindparam, exists, func, null, select
+from sqlalchemy import BindParameter, Row, Select, bindparam, exists, null, select
 
 from flask_dynreg.registry.events import FIRST, PAGE, Event, Events, batches
 from flask_dynreg.registry.models import Exact, Models, table_of
@@ -245,9 +245,10 @@ class Chains:
         told = exists().where(
             event.c.issuer == issuer, event.c.client_id == client.c.client_id, event.c.link.is_not(None)
         )
+        # A client of no issuer is that of whichever has changed it: where this one tells nothing of it, another does.
         self._untold = (
             select(client.c.client_id)
-            .where(client.c.client_id.in_(these), func.coalesce(client.c.issuer, issuer) == issuer)
+            .where(client.c.client_id.in_(these), client.c.issuer == issuer)
             .where(client.c.trail_head.is_not(None), ~told)
         )
         self._number = select(event.c.id).where(event.c.id == this)

@@ -16,6 +16,7 @@ from flask_dynreg.protocol.transactions import in_one_transaction
 from flask_dynreg.registry.chains import Break, Found
 from flask_dynreg.registry.models import table_of
 from flask_dynreg.registry.trail import COVERED, Links
+from tests.conftest import SERVER_METADATA
 from tests.registry.conftest import StartHost
 from tests.registry.host import Host, client_id
 from tests.statements import trusted
@@ -270,6 +271,25 @@ def test_who_has_keys_takes_no_event_without_a_link_unless_asked_to(sqlite_url: 
         Break(client_id(registered), "altered", number) for number in (-2, -1)
     ]
     assert found.before == 2 and breaks(host, unkeyed=True) == []
+
+
+def test_a_client_of_no_issuer_is_verified_by_the_one_that_has_changed_it(
+    sqlite_url: str, start_host: StartHost
+) -> None:
+    host = start_host(sqlite_url)
+    registered = host.registered()
+    host.session.execute(text("UPDATE dynreg_client SET issuer = NULL, trail_head = NULL"))
+    host.session.execute(text("DELETE FROM dynreg_event"))
+    host.session.commit()
+    other = start_host(sqlite_url, DYNREG_SERVER_METADATA=SERVER_METADATA | {"issuer": "https://other.example"})
+    other.dynreg.suspend_client(client_id(registered), "odd")
+    other.session.commit()
+    assert breaks(other) == []
+    other.session.execute(text("UPDATE dynreg_client SET trail_head = 'x'"))
+    assert breaks(other) == [Break(client_id(registered), "head")]
+    other.session.rollback()
+    with host.app.app_context():
+        assert breaks(host) == []
 
 
 # ---- Many at once
