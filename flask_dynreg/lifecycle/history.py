@@ -9,7 +9,7 @@ from flask_dynreg import signals
 from flask_dynreg.errors import DecisionError
 from flask_dynreg.lifecycle.clients import ClientChanges
 from flask_dynreg.metadata.key_rules import secret_octets
-from flask_dynreg.registry.chains import Chains, details_of
+from flask_dynreg.registry.chains import PRUNED, Chains, details_of
 from flask_dynreg.registry.clients import ClientRecord
 
 
@@ -20,7 +20,7 @@ class Version:
     version: int
     occurred_at: int
     type: str
-    """What happened: `registered`, `updated`, `approved`, `set_by_operator`, `rolled_back`."""
+    """What happened: `registered`, `updated`, `approved`, `set_by_operator`, `rolled_back`; `pruned` where that is gone."""
     source: str | None
     """The door by which the client had come in."""
     by: str | None
@@ -55,7 +55,7 @@ class History(ClientChanges):
             if event["version"] < expected:
                 after = None  # the host has changed it meanwhile, of which no event tells
             expected = event["version"] - (event["type"] not in OF_TOKENS)
-            if event["type"] != "registered" and "before" not in details:
+            if event["type"] not in ("registered", PRUNED) and "before" not in details:
                 continue
             known = {name: event[name] for name in ("version", "occurred_at", "type", "source")}
             found.append(

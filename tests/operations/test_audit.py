@@ -220,8 +220,10 @@ def test_pruning_goes_on_where_it_was_and_ends_with_a_client(app: Flask, clock: 
         ],
         key=str,
     )
-    (version,) = [json.loads(line) for line in done(app, "clients", "history", client["client_id"]).splitlines()]
-    assert (version["version"], version["metadata"]["client_name"]) == (5, "Five")
+    versions = [json.loads(line) for line in done(app, "clients", "history", client["client_id"]).splitlines()]
+    assert [(each["version"], each["type"], each["metadata"]["client_name"]) for each in versions] == [
+        *((4, "pruned", "Four"), (5, "updated", "Five"))
+    ]
 
 
 def test_what_was_pruned_is_not_to_be_altered_either(app: Flask, dynreg: DynamicRegistration, sealed: str) -> None:

@@ -117,6 +117,24 @@ def test_what_the_setting_keeps_no_more_is_erased_at_once(
     assert list(host.registrar.chains.verify(Found())) == []
 
 
+def test_what_a_version_before_which_was_pruned_had_is_reached(any_database_url: str, start_host: StartHost) -> None:
+    host = start_host(any_database_url)
+    registered = with_names(host, "ABC")
+    host.clock.now += 100
+    list(host.registrar.retention.prune(host.clock.now))
+    host.session.commit()
+    assert named(host, registered) == [(3, "C")]
+    change(host, registered, client_name="D")
+    assert named(host, registered) == [(3, "C"), (4, "D")]
+    assert [each.type for each in versions(host, registered)] == ["pruned", "updated"]
+    assert host.registrar.diff(client_id(registered), 3, 4) == {"client_name": ("C", "D")}
+    with pytest.raises(ValueError, match="not kept"):
+        host.registrar.diff(client_id(registered), 2, 4)
+    host.registrar.roll_back(client_id(registered), 3)
+    host.session.commit()
+    assert named(host, registered)[-1] == (5, "C")
+
+
 def test_clients_change_while_versions_are_erased(
     any_database_url: str, start_host: StartHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
