@@ -120,7 +120,7 @@ class Registrar(Cleaning, History, Repair, Rotation, SecretChanges):
         links = Links(settings.audit_keys)
         self.trail = Trail(app, self.sessions, models, self.credentials, self.issuer, links, settings.history)
         self.chains = Chains(self.sessions, models, self.issuer, links)
-        self.retention = Retention(self.sessions, models, links, self.trail, self.chains)
+        self.retention = Retention(self.sessions, models, self.issuer, links, self.trail, self.chains, settings.history)
         self.seals = Seals(self.sessions, models, self.issuer, links, self.credentials)
         self._clients = Clients(self.sessions, models, self.issuer, self.trail, tokens_end=tokens_end)
         self._pages = Pages(self.sessions, models, self.issuer)

@@ -123,7 +123,7 @@ def prune(desk: Desk, older_than: int, unkeyed: bool) -> None:
 def erase_versions(desk: Desk) -> str:
     """Erase the older versions of clients that DYNREG_HISTORY does not keep any more, some at a time, while others write."""
     erased = 0
-    for count in desk.registrar.trail.erase_older(desk.by):
+    for count in desk.registrar.retention.erase_older(desk.by):
         desk.registrar.sessions.session.commit()
         erased += count
     return f"{erased} versions are erased."

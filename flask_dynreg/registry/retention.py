@@ -1,7 +1,7 @@
-"""What is not kept for ever: the trail is made shorter, at the beginning of its chains."""
+"""What is not kept for ever: the beginnings of chains, and older versions of clients."""
 
 import json
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -25,13 +25,13 @@ from flask_dynreg.registry.chains import (
     last_link,
     subject_of,
 )
-from flask_dynreg.registry.events import PAGE, Event, batches
+from flask_dynreg.registry.events import PAGE, Event, Events, batches
 from flask_dynreg.registry.models import Models, table_of
 from flask_dynreg.registry.sessions import Sessions
-from flask_dynreg.registry.trail import COVERED, Links, Trail
+from flask_dynreg.registry.trail import COVERED, NO_CLIENT, Links, Trail
 
 AT_ONCE = 1000
-"""Events that are removed in one transaction, or few more, with the event that says so."""
+"""Events that are removed, or looked at for older versions, in one transaction, or few more, with the event that says so."""
 
 
 @dataclass(slots=True)
@@ -47,16 +47,29 @@ class Removed:
 
 
 class Retention:
-    """Removes events of one issuer. All take part in the session's transaction: who calls them commits, each time."""
+    """Removes events of one issuer, or what they keep, in the session's transaction: who calls it commits, each time."""
 
-    def __init__(self, sessions: Sessions, models: Models, links: Links, trail: Trail, chains: Chains) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        models: Models,
+        issuer: str,
+        links: Links,
+        trail: Trail,
+        chains: Chains,
+        history: int,
+    ) -> None:
         self._sessions = sessions
         self._links = links
         self._trail = trail
         self._chains = chains
+        self._history = history
+        self._versions = Events(sessions, models, issuer, ("id", "client_id", "metadata_before"))
         event = table_of(models.event)
         these: BindParameter[Any] = bindparam("these", expanding=True)
         self._delete = delete(event).where(event.c.id.in_(these))
+        there = event.c.metadata_before.is_not(None)
+        self._erase = update(event).where(there, event.c.id.in_(these)).values(metadata_before=None)
         self._replace = update(event).where(
             event.c.id == bindparam("w_id"), event.c.link == bindparam("w_link", type_=event.c.link.type)
         )
@@ -83,6 +96,26 @@ class Retention:
                 sound.setdefault(chain.client_id, {})[chain.subject] = chain
                 removable += chain.old
         yield from self._prune(sound, rules, by)
+
+    def erase_older(self, by: str | None = None) -> Iterator[int]:
+        """Erases for every client what `DYNREG_HISTORY` keeps no more, some at a time: how many versions, with the event that
+        says so. Raises RaceLostError if somebody else does it at this moment.
+        """
+        client_id, kept = NO_CLIENT, deque[int]()
+        for some in batches(self._versions.of_clients(), AT_ONCE):
+            gone: list[int] = []
+            for event in some:
+                if event["client_id"] != client_id:
+                    client_id = event["client_id"]
+                    kept.clear()
+                if event["metadata_before"] is not None:
+                    kept.append(event["id"])
+                if len(kept) > self._history:
+                    gone.append(kept.popleft())
+            erased = self._sessions.connection().execute(self._erase, {"these": gone}).rowcount if gone else 0
+            if erased:
+                self._trail.note("history", "versions_erased", by=by, versions=erased)
+                yield erased
 
     def _prune(
         self, sound: Mapping[str, dict[str, Chain]], rules: Rules, by: str | None

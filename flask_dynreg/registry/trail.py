@@ -4,13 +4,12 @@ removed is found (docs/trail.md)."""
 import hmac
 import json
 from base64 import urlsafe_b64decode
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Protocol
 
 from flask import Flask
-from sqlalchemy import Integer, bindparam, insert, or_, select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from flask_dynreg import signals
@@ -33,8 +32,6 @@ COVERED = (
 """What a link is made of. Of the metadata before an update only a digest, in the details: they can be erased."""
 NO_CLIENT = ""
 """The `client_id` of events that are about something else, which their details name as `subject`."""
-AT_ONCE = 1000
-"""Events that are looked at for older versions, and from which they are erased, in one transaction."""
 
 _encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
@@ -121,15 +118,6 @@ class Trail:
         beyond = select(event.c.id).where(kept).order_by(event.c.id.desc()).offset(history).limit(1).subquery()
         erase = update(event).values(metadata_before=None)
         self._erase_beyond = erase.where(event.c.id == select(beyond.c.id).scalar_subquery())
-        self._erase_these = erase.where(there, event.c.id.in_(bindparam("w_these", expanding=True)))
-        after, last = bindparam("w_after", type_=Exact), bindparam("w_last", type_=event.c.id.type)
-        self._page = (
-            select(event.c.client_id, event.c.id, event.c.metadata_before.is_not(None).label("has_version"))
-            .where(event.c.issuer == issuer, event.c.client_id > NO_CLIENT, event.c.client_id >= after)
-            .where(or_(event.c.client_id > after, event.c.id > last))
-            .order_by(event.c.client_id, event.c.id)
-            .limit(bindparam("w_most", type_=Integer()))
-        )
         self._erase = erase.where(there, event.c.client_id.in_(bindparam("w_client_ids", expanding=True)))
 
     def note(
@@ -192,28 +180,6 @@ class Trail:
         """Erases the metadata of a client that are one more than `DYNREG_HISTORY` says; it has this version now."""
         if version - 1 > self._history:
             self._sessions.connection().execute(self._erase_beyond, {"w_client_id": client_id})
-
-    def erase_older(self, by: str | None = None) -> Iterator[int]:
-        """Erases for every client what `DYNREG_HISTORY` keeps no more, some at a time: how many versions, with the event that
-        says so, in the session's transaction. The caller commits each time. Raises RaceLostError if somebody else does it at this
-        moment.
-        """
-        this: dict[str, Any] = {"w_after": NO_CLIENT, "w_last": 0, "w_most": AT_ONCE}
-        kept: deque[int] = deque()
-        while rows := self._sessions.all(self._page, this):
-            gone: list[int] = []
-            for row in rows:
-                if row.client_id != this["w_after"]:
-                    kept.clear()
-                if row.has_version:
-                    kept.append(row.id)
-                if len(kept) > self._history:
-                    gone.append(kept.popleft())
-                this |= {"w_after": row.client_id, "w_last": row.id}
-            erased = self._sessions.connection().execute(self._erase_these, {"w_these": gone}).rowcount if gone else 0
-            if erased:
-                self.note("history", "versions_erased", by=by, versions=erased)
-                yield erased
 
     def erase_versions(self, clients: Sequence[Versioned]) -> None:
         """Erases the metadata that clients had."""

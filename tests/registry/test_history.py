@@ -100,20 +100,20 @@ def test_what_the_setting_keeps_no_more_is_erased_at_once(
     names: str,
     erased: int,
 ) -> None:
-    monkeypatch.setattr("flask_dynreg.registry.trail.AT_ONCE", 3)
+    monkeypatch.setattr("flask_dynreg.registry.retention.AT_ONCE", 3)
     earlier = start_host(any_database_url)
     clients = [with_names(earlier, "ABCD"), earlier.registered(client_name="A"), with_names(earlier, "ABCD")]
     earlier.dynreg.suspend_client(client_id(clients[0]), "odd")
     earlier.dynreg.close_registration("x")
     earlier.session.commit()
     host = start_host(any_database_url, DYNREG_HISTORY=kept)
-    assert sum(host.registrar.trail.erase_older("ann")) == erased
+    assert sum(host.registrar.retention.erase_older("ann")) == erased
     host.session.commit()
     for registered, right in zip(clients, (names, "A", names), strict=True):
         assert named(host, registered) == list(enumerate(right, 1))
     told = [json.loads(row["details"]) for row in host.rows(host.models.event) if row["type"] == "versions_erased"]
     assert sum(each["versions"] for each in told) == erased and {each["by"] for each in told} <= {"ann"}
-    assert list(host.registrar.trail.erase_older()) == []
+    assert list(host.registrar.retention.erase_older()) == []
     assert list(host.registrar.chains.verify(Found())) == []
 
 
@@ -138,11 +138,11 @@ def test_what_a_version_before_which_was_pruned_had_is_reached(any_database_url:
 def test_clients_change_while_versions_are_erased(
     any_database_url: str, start_host: StartHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flask_dynreg.registry.trail.AT_ONCE", 3)
+    monkeypatch.setattr("flask_dynreg.registry.retention.AT_ONCE", 3)
     earlier = start_host(any_database_url)
     clients = [with_names(earlier, "ABCD") for _ in range(3)]
     host = start_host(any_database_url, DYNREG_HISTORY=1)
-    for number, _ in enumerate(host.registrar.trail.erase_older()):
+    for number, _ in enumerate(host.registrar.retention.erase_older()):
         host.session.commit()
         change(host, clients[number % 3], client_name=f"E{number}")
     host.session.commit()

@@ -150,14 +150,18 @@ def exports(host: Host) -> None:
     assert list(host.registrar.chains.events.since(0))
 
 
-@pytest.mark.parametrize("work", [verifies, prunes, seals, exports])
+def erases(host: Host) -> None:
+    assert not list(host.registrar.retention.erase_older())
+
+
+@pytest.mark.parametrize("work", [verifies, prunes, seals, exports, erases])
 def test_what_it_takes_grows_as_the_trail_does(
     any_database_url: str,
     start_host: StartHost,
     taken: Callable[[Host, Action], Taken],
     work: Callable[[Host], object],
 ) -> None:
-    host = start_host(any_database_url)
+    host = start_host(any_database_url, DYNREG_HISTORY=1000)
     busy = host.registered()
     live(host, 8, busy)
     few = taken(host, lambda: work(host))

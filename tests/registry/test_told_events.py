@@ -248,8 +248,8 @@ def prune(host: Host) -> Act:
 @scene("versions_erased", "event-noted")
 def erase(host: Host) -> Act:
     changed(host)
-    host.registrar.trail._history = 0
-    return lambda: list(host.registrar.trail.erase_older())
+    host.registrar.retention._history = 0
+    return lambda: list(host.registrar.retention.erase_older())
 
 
 # ---- Each of them
