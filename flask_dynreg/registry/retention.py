@@ -32,6 +32,8 @@ from flask_dynreg.registry.trail import COVERED, NO_CLIENT, Links, Trail
 
 AT_ONCE = 1000
 """Events that are removed, or looked at for older versions, in one transaction, or few more, with the event that says so."""
+_HISTORY = "history"
+"""The subject of events about versions."""
 
 
 @dataclass(slots=True)
@@ -114,7 +116,7 @@ class Retention:
                     gone.append(kept.popleft())
             erased = self._sessions.connection().execute(self._erase, {"these": gone}).rowcount if gone else 0
             if erased:
-                self._trail.note("history", "versions_erased", by=by, versions=erased)
+                self._trail.note(_HISTORY, "versions_erased", by=by, versions=erased)
                 yield erased
 
     def _prune(
