@@ -41,6 +41,8 @@ def seals(context: click.Context, parameter: click.Parameter, file: IO[bytes] | 
 @operated("audit:read")
 def verify(desk: Desk, client_id: str | None, sealed: list[dict[str, Any]], unkeyed: bool) -> None:
     """Find events that were altered, removed, put in or moved. Ends with 1 if there are any."""
+    if client_id and sealed:
+        raise click.UsageError("A seal is of all chains: verify it without --client-id.")
     registrar, found, is_sound = desk.registrar, Found(), True
     for fault in registrar.chains.verify(found, client_id, unkeyed=unkeyed):
         click.echo(_told(fault))

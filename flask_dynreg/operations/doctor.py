@@ -63,11 +63,17 @@ def trusted_proxies(registrar: Registrar) -> Iterator[str]:
 
 def clocks(registrar: Registrar) -> Iterator[str]:
     settings, lifetimes = registrar.settings, registrar.settings.client_lifetimes
-    made = {each["policy"] for each in settings.policies if isinstance(each, Mapping)}
-    if "lifetime" in made or registrar.issuer.startswith("http:"):
+    policies = {each["policy"] if isinstance(each, Mapping) else each for each in settings.policies}
+    if registrar.issuer.startswith("http:"):
         return  # no stranger comes to a loopback address
     for door in sorted(STRANGERS.intersection(settings.access)):
-        if not {"unused", "absolute"}.intersection(lifetimes.get(door, lifetimes.get("all", {}))):
+        has = set(lifetimes.get(door, lifetimes.get("all", {})))
+        if "approval" in policies and not has & {"pending", "absolute"}:
+            yield (
+                f"DYNREG_CLIENT_LIFETIMES has neither pending nor absolute for the door {door}: strangers of whom nobody "
+                "approves wait for ever."
+            )
+        if "lifetime" not in policies and not has & {"unused", "absolute"}:
             yield (
                 f"DYNREG_CLIENT_LIFETIMES has neither unused nor absolute for the door {door}: what strangers register and never "
                 "use stays, unless a policy of yours ends it."

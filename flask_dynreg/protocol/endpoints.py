@@ -275,7 +275,11 @@ class RegistrationServer(AuthorizationServer):
         may be as many of them as somebody likes."""
         client: ClientRecord | None = getattr(request, "client", None)
         principal = principal_of(client) if client else getattr(request, "credential", None)
-        if isinstance(principal, Principal) and not principal.is_stranger and request.method != "GET":
+        if (
+            isinstance(principal, Principal)
+            and not (principal.is_stranger or principal.is_spent)
+            and request.method != "GET"
+        ):
             client_id = client.client_id if client else None
             afterwards(self.registrar.sessions, lambda: self.registrar.note_refusal(error, principal, client_id))
 

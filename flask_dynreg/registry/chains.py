@@ -9,7 +9,7 @@ from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import Any
 
-from sqlalchemy import BindParameter, Row, Select, bindparam, exists, null, select
+from sqlalchemy import BindParameter, Row, Select, bindparam, exists, null, or_, select
 
 from flask_dynreg.registry.events import FIRST, PAGE, Event, Events, batches
 from flask_dynreg.registry.models import Exact, Models, table_of
@@ -158,7 +158,7 @@ class Chain:
 
 def details_of(event: Mapping[str, Any]) -> dict[str, Any]:
     """Empty for what is no JSON object: then somebody has altered it."""
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         details = json.loads(event["details"] or "{}")
         if isinstance(details, dict):
             return details
@@ -207,7 +207,7 @@ class Tally:
     @classmethod
     def from_json(cls, kept: Any) -> "Tally":
         """Of nothing, if it is none: nothing was told, or somebody has altered it."""
-        with suppress(TypeError, ValueError, LookupError):
+        with suppress(TypeError, ValueError, LookupError, OverflowError):
             return cls(int(kept["events"]), int(kept["chains"]), int(kept["heads"], 16))
         return NOTHING
 
@@ -232,7 +232,7 @@ class Chains:
         these: BindParameter[Any] = bindparam("these", expanding=True)
         self._client_heads = select(
             client.c.client_id.label("name"), client.c.trail_head.label("link"), null().label("events")
-        ).where(client.c.client_id.in_(these))
+        ).where(client.c.client_id.in_(these), or_(client.c.issuer == issuer, client.c.issuer.is_(None)))
         self._heads = (
             select(head.c.subject.label("name"), head.c.link, head.c.events)
             .where(head.c.issuer == issuer, head.c.subject > after)

@@ -74,7 +74,8 @@ class Links:
         """The same of any JSON value."""
         text = _encode(value).encode()
         keys: list[bytes | None] = [*self._keys] or [None]
-        found = any(hmac.compare_digest(self._under(key, text), link) for key in keys)
+        # As bytes: what somebody has put in may be no ASCII.
+        found = any(hmac.compare_digest(self._under(key, text).encode(), link.encode()) for key in keys)
         return found or (unkeyed and self._under(None, text) == link)
 
     @staticmethod

@@ -172,6 +172,11 @@ def test_a_seal_that_was_altered_says_nothing(app: Flask, sealed: str, change: d
     assert "Seal: it is not of this server" in failed(app, "audit", "verify", "--seal", sealed)
 
 
+def test_a_seal_is_compared_with_nothing_less_than_all_chains(app: Flask, sealed: str) -> None:
+    result = run(app, "audit", "verify", "--seal", sealed, "--client-id", "any")
+    assert result.exit_code == 2 and "verify it without --client-id" in result.output
+
+
 # ---- Export
 
 

@@ -116,6 +116,14 @@ def tenant(issuer: str = f"{ISSUER}/tenant") -> dict[str, Any]:
             "To mend",
             ["neither unused nor absolute for the door open"],
         ),
+        (
+            {
+                "DYNREG_POLICIES": ["approval", {"policy": "lifetime", "seconds": DAY}],
+                "DYNREG_CLIENT_LIFETIMES": {"all": {"unused": DAY, "idle": DAY}},
+            },
+            "To mend",
+            ["neither pending nor absolute for the door open"],
+        ),
         ({"DYNREG_LIMITS": ["server 5/hour"]}, "To know", ["DYNREG_LIMITS_STORAGE"]),
         (
             {"DYNREG_SERVER_METADATA": tenant()},

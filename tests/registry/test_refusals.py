@@ -74,6 +74,19 @@ def test_a_token_from_an_origin_that_it_is_not_for_is_noted(make_app: MakeApp, d
     assert details == {"subject": "token 1", "error": "access_denied"}
 
 
+def test_a_token_that_is_used_up_writes_nothing(make_app: MakeApp, dynreg: DynamicRegistration) -> None:
+    app = make_app(dynreg._db, dynreg, DYNREG_ACCESS=["initial_access_token"], DYNREG_IDEMPOTENCY=True)
+    with app.app_context():
+        token = dynreg.issue_initial_access_token(uses=1, terms=Terms(origins=("https://app.example",)))
+        dynreg._db.session.commit()
+    http, headers = app.test_client(), bearer(token) | {"Origin": "https://app.example"}
+    assert http.post("/oauth2/register", json=CLIENT, headers=headers).status_code == 201
+    headers |= {"Origin": "https://evil.example", "Idempotency-Key": "k" * 22}
+    assert http.post("/oauth2/register", json=CLIENT, headers=headers).status_code == 403
+    with app.app_context():
+        assert [event[0] for event in noted(dynreg)] == ["token_issued", "registered"]
+
+
 def test_refused_changes_are_noted_but_those_of_the_clients_of_strangers(
     make_app: MakeApp, dynreg: DynamicRegistration
 ) -> None:

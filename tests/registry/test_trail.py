@@ -16,7 +16,7 @@ from flask_dynreg.protocol.transactions import in_one_transaction
 from flask_dynreg.registry.chains import Break, Found
 from flask_dynreg.registry.models import table_of
 from flask_dynreg.registry.trail import COVERED, Links
-from tests.conftest import SERVER_METADATA
+from tests.conftest import CLIENT, SERVER_METADATA
 from tests.registry.conftest import StartHost
 from tests.registry.host import Host, client_id
 from tests.statements import trusted
@@ -288,6 +288,31 @@ def test_a_client_of_no_issuer_is_verified_by_the_one_that_has_changed_it(
     other.session.execute(text("UPDATE dynreg_client SET trail_head = 'x'"))
     assert breaks(other) == [Break(client_id(registered), "head")]
     other.session.rollback()
+    with host.app.app_context():
+        assert breaks(host) == []
+
+
+@pytest.mark.parametrize(("column", "value"), [("link", "\u00e9" * 9), ("details", "[" * 50_000)])
+def test_what_cannot_even_be_read_is_altered_and_hides_nothing_else(host: Host, column: str, value: str) -> None:
+    one, other = sorted(client_id(host.registered()) for _ in range(2))
+    alter = text(f"UPDATE dynreg_event SET {column} = :value WHERE client_id = :this")
+    host.session.execute(alter, {"value": value, "this": one})
+    host.session.execute(text("DELETE FROM dynreg_event WHERE client_id = :this"), {"this": other})
+    host.session.commit()
+    found = {(each.subject, each.kind) for each in breaks(host)}
+    assert (one, "altered") in found and (other, "head") in found
+
+
+def test_an_id_that_another_issuer_has_given_again_is_of_another_chain(sqlite_url: str, start_host: StartHost) -> None:
+    host = start_host(sqlite_url)
+    registered = host.registered()
+    host.registrar.delete(host.record(registered))
+    host.session.execute(text("DELETE FROM dynreg_tombstone"))
+    host.session.commit()
+    other = start_host(sqlite_url, DYNREG_SERVER_METADATA=SERVER_METADATA | {"issuer": "https://other.example"})
+    other.dynreg.create_client(CLIENT, client_id=client_id(registered))
+    other.session.commit()
+    assert breaks(other) == []
     with host.app.app_context():
         assert breaks(host) == []
 
