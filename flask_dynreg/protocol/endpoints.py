@@ -271,8 +271,8 @@ class RegistrationServer(AuthorizationServer):
         )
 
     def _note_refusal(self, error: OAuth2Error, request: RegistrationRequest) -> None:
-        """Of a registration, or of a change of a client. Nothing is written of a stranger, nor of the clients of strangers: there
-        may be as many of them as somebody likes."""
+        """Of a registration, or of a change of a client. Nothing is written of a stranger or a token that is used up, nor of the
+        clients of strangers: there may be as many of them as somebody likes."""
         client: ClientRecord | None = getattr(request, "client", None)
         principal = principal_of(client) if client else getattr(request, "credential", None)
         if (
